@@ -1,0 +1,32 @@
+/**
+ * Addresses to bind, as text and as data. Pure: whether an address can be bound is the listener's business.
+ */
+
+/** Where the server listens: the path of a Unix domain socket, or a TCP host and port. */
+export type Address = { kind: 'unix'; path: string } | { kind: 'tcp'; host: string; port: number };
+
+/**
+ * Reads `unix:/path`, `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` (all IPv4 interfaces, as in Gunicorn).
+ * A relative path stays relative. Port 0 lets the system choose.
+ *
+ * @throws Error with what was expected, without naming the setting.
+ */
+export function parseAddress(text: string): Address {
+  if (text.startsWith('unix:')) {
+    const path = text.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
+    if (path === '' || path.endsWith('/') || path.includes('\0'))
+      throw new Error('expected a file name after unix:');
+    return { kind: 'unix', path };
+  }
+  const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]/\s]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65535) throw new Error('expected unix:/path/to.sock or HOST:PORT');
+  return { kind: 'tcp', host: match[1] ?? (match[2] || '0.0.0.0'), port };
+}
+
+/** The text that `parseAddress` reads back as the same address. */
+export function formatAddress(address: Address): string {
+  if (address.kind === 'unix') return `unix:${address.path}`;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return `${host}:${address.port}`;
+}

@@ -1,0 +1,41 @@
+/**
+ * `--check-config`: loads the app in a worker that serves nobody, and tells whether that works.
+ */
+import type { Config } from '../config/settings.ts';
+import { ExitCode, UserError } from '../errors.ts';
+import type { AppSpec, Report } from '../protocol.ts';
+import { WorkerHandle } from './worker-handle.ts';
+
+/**
+ * Resolves if the app becomes ready within the boot timeout, in a process that has ended by then.
+ *
+ * @throws UserError with the app's own stack, if it has one.
+ */
+export async function checkApp(app: AppSpec, config: Config): Promise<void> {
+  let last: Report | undefined;
+  let late = false;
+  await new Promise<void>((resolve) => {
+    const worker = new WorkerHandle(undefined, {
+      onReport: (report) => {
+        last = report;
+      },
+      onExit: () => {
+        clearTimeout(timer);
+        resolve();
+      },
+    });
+    const timer = setTimeout(() => {
+      late = true;
+      worker.kill();
+    }, config.bootTimeout * 1000);
+    worker.tell({ type: 'start', app, config, worker: 1, socket: undefined });
+  });
+  if (last?.type === 'ready' && !late) return;
+  if (late)
+    throw new UserError(
+      `${app} is not ready after ${config.bootTimeout} s (--boot-timeout)`,
+      ExitCode.bootFailed,
+    );
+  if (last?.type === 'failed') throw new UserError(last.stack ?? last.message, ExitCode.appFailed);
+  throw new UserError(`${app} ended its process before it was ready`, ExitCode.bootFailed);
+}

@@ -1,0 +1,62 @@
+/**
+ * One worker process as the arbiter holds it: started with the listening descriptor, spoken to over IPC, killed.
+ * Knows child processes; when to do what is decided elsewhere.
+ */
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Order, Report } from '../protocol.ts';
+
+/** What becomes of a worker. */
+export interface WorkerEvents {
+  onReport(report: Report): void;
+  /** Called exactly once, also if the process could not be started at all. */
+  onExit(how: WorkerExit): void;
+}
+
+/** How a process ended; `error` if there never was one. */
+export type WorkerExit = { code: number } | { signal: NodeJS.Signals } | { error: Error };
+
+/** The descriptors 0, 1 and 2 are standard streams and 3 is the IPC channel; the socket follows. */
+export const SOCKET_FD = 4;
+
+// The entry has the extension of this file: .js when built, .ts under a loader.
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+const ENTRY = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url));
+
+/** A running worker. */
+export class WorkerHandle {
+  readonly #child: ChildProcess;
+
+  /** @param socketFd the arbiter's descriptor of the listening socket, or undefined for a worker that only checks. */
+  constructor(socketFd: number | undefined, events: WorkerEvents) {
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc'];
+    if (socketFd !== undefined) stdio[SOCKET_FD] = socketFd;
+    this.#child = spawn(process.execPath, [...process.execArgv, ENTRY], { stdio });
+    let over = false;
+    const exit = (how: WorkerExit) => {
+      if (over) return;
+      over = true;
+      events.onExit(how);
+    };
+    this.#child.on('message', (report) => events.onReport(report as Report));
+    this.#child.on('exit', (code, signal) => exit(signal ? { signal } : { code: code ?? 0 }));
+    this.#child.on('error', (error) => {
+      if (this.#child.pid === undefined) exit({ error });
+    });
+  }
+
+  /** The process id; undefined if the process could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Sends an order. A worker that is already going cannot hear it, which is fine: its exit will be seen. */
+  tell(order: Order): void {
+    if (this.#child.connected) this.#child.send(order, () => {});
+  }
+
+  /** Ends the process without asking it. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * Writes whole lines to a file descriptor that other processes write to as well. Knows about chunks, retries and
+ * full disks; what is in a line is the business of `log.ts`.
+ */
+import { fstatSync, openSync, writeSync } from 'node:fs';
+import { errorCode } from './errors.ts';
+
+/** The most bytes that go out in one write: PIPE_BUF on Linux, up to which writes to a pipe are atomic. */
+export const MAX_LINE = 4096;
+
+/** How long a buffered line may wait, in milliseconds. */
+const FLUSH_EVERY = 1000;
+/** How long to wait before trying a destination again that did not take a line, in milliseconds. */
+const RETRY_AFTER = 100;
+/** Bytes that wait at most for a destination that takes nothing; lines after that are dropped and counted. */
+const MAX_PENDING = 1 << 20;
+/** How long the last flush before the process ends tries at most, in milliseconds. */
+const LAST_FLUSH = 1000;
+
+export interface LineWriterOptions {
+  /** Whether lines may wait up to a second to go out together; otherwise each is written at once. */
+  buffered: boolean;
+  /** Told once when the destination stops taking lines, and once when it takes them again, with the lines lost. */
+  onTrouble?: (event: { error: Error } | { lost: number }) => void;
+}
+
+/**
+ * A destination for pino that never throws and never tears a line. Writes are synchronous, as in nginx: cheaper than
+ * a thread's, and nothing is on its way when the process ends.
+ */
+export class LineWriter {
+  readonly #fd: number;
+  readonly #options: LineWriterOptions;
+  /** Lines in chunks of at most MAX_LINE bytes; a chunk always ends with a line's end. */
+  #chunks: string[] = [];
+  #lastChunkBytes = 0;
+  #pendingBytes = 0;
+  /** What a short write left of a chunk: it must go out before anything else. */
+  #rest: Buffer | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #trouble = false;
+  #lost = 0;
+
+  /** @param fd an open descriptor; a file must be open for appending. */
+  constructor(fd: number, options: LineWriterOptions) {
+    this.#fd = fd;
+    this.#options = options;
+  }
+
+  /** Takes one line, or several, with the newline at the end. */
+  write(line: string): void {
+    const bytes = Buffer.byteLength(line);
+    if (this.#pendingBytes + bytes > MAX_PENDING) {
+      this.#lost++;
+      return;
+    }
+    this.#pendingBytes += bytes;
+    if (this.#chunks.length > 0 && this.#lastChunkBytes + bytes <= MAX_LINE) {
+      this.#chunks[this.#chunks.length - 1] += line;
+      this.#lastChunkBytes += bytes;
+    } else {
+      this.#chunks.push(line);
+      this.#lastChunkBytes = bytes;
+    }
+    if (!this.#options.buffered) this.#writeNow();
+    else if (this.#chunks.length > 1 && !this.#trouble) this.#writeNow();
+    else this.#arm(FLUSH_EVERY);
+  }
+
+  /** Writes everything that waits before returning, for a process that is about to end. Gives up after a second. */
+  flushSync(): void {
+    const until = Date.now() + LAST_FLUSH;
+    while (this.#pendingBytes > 0) {
+      if (this.#writeNow()) continue;
+      if (Date.now() >= until) return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    }
+  }
+
+  /** Writes until nothing waits; false if the destination did not take it all. */
+  #writeNow(): boolean {
+    let chunk = this.#next();
+    while (chunk) {
+      try {
+        this.#wrote(chunk, writeSync(this.#fd, chunk));
+      } catch (error) {
+        this.#failed(chunk, error as Error);
+        return false;
+      }
+      chunk = this.#next();
+    }
+    return true;
+  }
+
+  #next(): Buffer | undefined {
+    if (this.#rest) return this.#rest;
+    const chunk = this.#chunks.shift();
+    return chunk === undefined ? undefined : Buffer.from(chunk);
+  }
+
+  #wrote(chunk: Buffer, written: number): void {
+    this.#pendingBytes -= written;
+    this.#rest = written < chunk.length ? chunk.subarray(written) : undefined;
+    if (this.#trouble || this.#lost > 0) {
+      const lost = this.#lost;
+      this.#trouble = false;
+      this.#lost = 0;
+      this.#options.onTrouble?.({ lost });
+    }
+  }
+
+  #failed(chunk: Buffer, error: Error): void {
+    this.#rest = chunk;
+    this.#arm(RETRY_AFTER);
+    // A pipe that is full for the moment is no trouble.
+    if (errorCode(error) === 'EAGAIN' || this.#trouble) return;
+    this.#trouble = true;
+    this.#options.onTrouble?.({ error });
+  }
+
+  #arm(delay: number): void {
+    if (this.#timer) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#writeNow();
+    }, delay);
+    this.#timer.unref();
+  }
+}
+
+/**
+ * Opens a log file for appending and creates it if it is missing (mode 0666 less the umask).
+ *
+ * @throws the system's error if that is impossible, EISDIR for a directory.
+ */
+export function openLog(path: string): number {
+  const fd = openSync(path, 'a', 0o666);
+  if (fstatSync(fd).isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' });
+  return fd;
+}

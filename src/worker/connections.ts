@@ -1,0 +1,135 @@
+/**
+ * The open connections of an HTTP server and what happens on each: which are idle, which wait for an answer. Knows
+ * when a connection may be ended without loss; when that is to be done is the business of `drain.ts`.
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** One open connection. */
+interface Connection {
+  readonly socket: Socket;
+  /** Responses that are not finished yet, in the order of their requests. */
+  readonly pending: ServerResponse[];
+  /** What had been read when the last answer was finished: anything beyond it belongs to a request to come. */
+  settledBytes: number;
+  /** When the last answer was finished, or the connection was made; milliseconds of a monotonic clock. */
+  idleSince: number;
+  /** The response that was given `Connection: close`. */
+  last: ServerResponse | undefined;
+}
+
+/** Watches a server's connections. To be made before the server listens. */
+export class Connections {
+  readonly #open = new Map<Socket, Connection>();
+  #closing = false;
+  #accepted = 0;
+
+  constructor(server: Server) {
+    server.on('connection', (socket) => this.#add(socket));
+    server.prependListener('request', (request, response) => this.#begin(request, response));
+    // Where the app handles these events itself, Node emits them instead of `request`.
+    for (const event of ['checkContinue', 'checkExpectation'] as const) {
+      if (server.listenerCount(event) > 0) {
+        server.prependListener(event, (request, response) => this.#begin(request, response));
+      }
+    }
+  }
+
+  /** Connections accepted so far. */
+  get accepted(): number {
+    return this.#accepted;
+  }
+
+  /** Open connections. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Connections with a request in flight or half received, WebSockets and event streams among them. */
+  get busy(): number {
+    let busy = 0;
+    for (const connection of this.#open.values()) if (!isIdle(connection)) busy++;
+    return busy;
+  }
+
+  /** From now on every response says that it is the last on its connection. */
+  closeAfterResponse(): void {
+    this.#closing = true;
+    for (const connection of this.#open.values()) markLast(connection);
+  }
+
+  /**
+   * Ends connections that have been idle for a while, counted from `since` at the earliest. A request that has
+   * reached us but was not read yet shows within one turn of the event loop, and spares its connection.
+   */
+  endIdle(since: number, longerThan: number): void {
+    const due = performance.now() - longerThan;
+    const found = [...this.#open.values()].filter(
+      (connection) => isIdle(connection) && Math.max(since, connection.idleSince) <= due,
+    );
+    if (found.length === 0) return;
+    setImmediate(() =>
+      setImmediate(() => {
+        for (const connection of found) if (isIdle(connection)) end(connection.socket);
+      }),
+    );
+  }
+
+  /** Cuts everything that is still open, and returns how many of them were not idle. */
+  destroyAll(): number {
+    const { busy } = this;
+    for (const { socket } of this.#open.values()) socket.destroy();
+    return busy;
+  }
+
+  #add(socket: Socket): void {
+    this.#accepted++;
+    this.#open.set(socket, {
+      socket,
+      pending: [],
+      settledBytes: 0,
+      idleSince: performance.now(),
+      last: undefined,
+    });
+    socket.once('close', () => this.#open.delete(socket));
+  }
+
+  #begin(request: IncomingMessage, response: ServerResponse): void {
+    const connection = this.#open.get(request.socket);
+    if (!connection) return;
+    connection.pending.push(response);
+    if (this.#closing) markLast(connection);
+    response.once('close', () => {
+      connection.pending.splice(connection.pending.indexOf(response), 1);
+      settle(connection);
+      // An answer that was given before the whole body had come: the rest of the body is no new request.
+      if (!request.complete) request.once('close', () => settle(connection));
+    });
+  }
+}
+
+/** FIN, and no waiting for a peer that may never send its own. */
+function end(socket: Socket): void {
+  socket.end(() => socket.destroy());
+}
+
+function settle(connection: Connection): void {
+  connection.settledBytes = connection.socket.bytesRead;
+  connection.idleSince = performance.now();
+}
+
+function isIdle({ pending, socket, settledBytes }: Connection): boolean {
+  return pending.length === 0 && socket.bytesRead === settledBytes;
+}
+
+/**
+ * Has the newest pending response close the connection. One that was marked before it, and is followed by a
+ * pipelined request now, may go on.
+ */
+function markLast(connection: Connection): void {
+  const newest = connection.pending.at(-1);
+  if (!newest || newest.headersSent) return;
+  if (connection.last && !connection.last.headersSent) connection.last.shouldKeepAlive = true;
+  newest.shouldKeepAlive = false;
+  connection.last = newest;
+}

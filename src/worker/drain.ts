@@ -1,0 +1,102 @@
+/**
+ * How a worker stops without losing a request. Knows the order of events and its time limits; what is idle and what
+ * is not it learns from `connections.ts`.
+ */
+import type { Server } from 'node:http';
+import * as net from 'node:net';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { CUT_BEFORE, IDLE_GRACE } from '../timing.ts';
+import type { Connections } from './connections.ts';
+
+/** How often the connections are looked at, in milliseconds. */
+const LOOK = 25;
+/** What a quick stop gives requests in flight, in milliseconds. */
+const QUICK_GRACE = 1_000;
+/** What app.close() gets to end WebSockets and streams before they are cut, in milliseconds. */
+const CLOSE_GRACE = 1_000;
+/** How long a TCP port, whose clients go on coming, may keep us from closing it, in milliseconds. */
+const PORT_GRACE = 250;
+
+/** What is to be drained. */
+export interface Draining {
+  server: Server;
+  connections: Connections;
+  /** The app's own close, which runs its hooks. Waits for all connections to end. */
+  closeApp(): Promise<unknown>;
+  /** In seconds. */
+  gracefulTimeout: number;
+  /** Empty the accept queue first, as no other worker will; `named` says that its name is gone, so that it ends. */
+  queue: 'leave' | 'named' | 'port';
+}
+
+/** A drain that is under way. */
+export class Drain {
+  readonly #draining: Draining;
+  readonly #start = performance.now();
+  readonly #patience: number;
+  #hurriedAt = Number.POSITIVE_INFINITY;
+
+  constructor(draining: Draining) {
+    this.#draining = draining;
+    const limit = draining.gracefulTimeout * 1000;
+    // With a timeout of a few seconds half of it has to do.
+    this.#patience = Math.max(limit - CUT_BEFORE * 1000, limit / 2);
+  }
+
+  /** From now on requests in flight have one second, and idle connections nothing. */
+  hurry(): void {
+    this.#hurriedAt = Math.min(this.#hurriedAt, performance.now());
+  }
+
+  /**
+   * Stops accepting, lets everything finish that has begun, and closes the app.
+   *
+   * @returns how many connections had to be cut with something unfinished on them.
+   */
+  async run(): Promise<number> {
+    const { server, connections, closeApp, queue } = this.#draining;
+    connections.closeAfterResponse();
+    if (queue !== 'leave') await this.#emptyQueue(queue === 'port' ? this.#start + PORT_GRACE : Infinity);
+    // Not the close of http.Server, which ends idle connections under a proxy that may be about to use them.
+    net.Server.prototype.close.call(server);
+
+    const idleGrace = Math.min(IDLE_GRACE * 1000, this.#patience);
+    while (performance.now() < this.#deadline && (this.#hurried ? connections.busy : connections.size) > 0) {
+      connections.endIdle(this.#start, idleGrace);
+      await sleep(LOOK);
+    }
+
+    let closed = false;
+    const closing = closeApp().finally(() => {
+      closed = true;
+    });
+    const cutAt = performance.now() + (this.#hurried ? 0 : Math.min(CLOSE_GRACE, this.#patience / 2));
+    while (!closed && connections.size > 0 && performance.now() < cutAt) await sleep(LOOK);
+    // The app's hooks wait for the connections: what has not ended by now would keep them from running.
+    const cut = connections.destroyAll();
+    await closing;
+    return cut;
+  }
+
+  get #hurried(): boolean {
+    return this.#hurriedAt !== Number.POSITIVE_INFINITY;
+  }
+
+  get #deadline(): number {
+    return Math.min(this.#start + this.#patience, this.#hurriedAt + QUICK_GRACE);
+  }
+
+  /**
+   * Accepts until nobody waits: connections still in the queue would be reset by closing. One whole turn of the
+   * event loop without an accept says that none is left.
+   */
+  async #emptyQueue(until: number): Promise<void> {
+    const { connections } = this.#draining;
+    let before: number;
+    do {
+      before = connections.accepted;
+      await turn();
+      await turn();
+    } while (connections.accepted !== before && performance.now() < Math.min(until, this.#deadline));
+  }
+}
