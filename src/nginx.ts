@@ -8,7 +8,7 @@ import { IDLE_GRACE, PROXY_IDLE } from './timing.ts';
 
 /** A whole configuration, for a host (as root) and for the nginx image alike, from nginx 1.22 on. */
 export function nginxConf(): string {
-  const server = `server ${formatAddress(settings.bind.default as Address)} fail_timeout=0 max_fails=0`;
+  const server = `server ${formatAddress(settings.bind.default as Address)}`;
   return `# nginx in front of fasticorn: complete, for nginx 1.22 to 1.30.
 #   On a host, as root:  nginx -c "$PWD/nginx/nginx.conf"
 #   In a container:      mounted as /etc/nginx/nginx.conf
@@ -30,7 +30,7 @@ events {
 
 http {
   # The usual "combined" format, then the app's request id, the time in all, and the time in the app
-  # (two of them: the first attempt failed, and the request was sent again).
+  # (more than one of those: a worker died, and the request was sent again).
   log_format app '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
                  '"$http_referer" "$http_user_agent" $request_id $request_time $upstream_response_time';
   # The nginx image links this to standard output.
@@ -39,19 +39,26 @@ http {
   server_tokens off;
 
   upstream app_server {
-    # fail_timeout=0 max_fails=0: a failure never makes nginx stop trying.
-    ${server};
-    # The same socket again, to turn to when a worker dies under a request: another worker answers there.
-    ${server} backup;
-
-    # Over TCP instead (fasticorn --bind 127.0.0.1:8000):
-    # server 127.0.0.1:8000 fail_timeout=0 max_fails=0;
-    # server 127.0.0.1:8000 fail_timeout=0 max_fails=0 backup;
+    # fail_timeout=0: a failure never makes nginx turn away from it.
+    ${server} fail_timeout=0;
+    # Over TCP instead, here and below (fasticorn --bind 127.0.0.1:8000):
+    # server 127.0.0.1:8000 fail_timeout=0;
 
     # How many unused connections each nginx worker keeps for the next requests.
     keepalive 64;
     # Less than the ${IDLE_GRACE} s that a stopping server leaves them open: nginx closes first, no request is lost.
     keepalive_timeout ${PROXY_IDLE}s;
+  }
+
+  # For a second and a third attempt, when a worker died under a request. They need new connections, which another
+  # worker accepts: when a worker dies, the pool above may be full of connections to it.
+  upstream app_again {
+    # max_fails=0: as fail_timeout=0, where there is a choice.
+    ${server} fail_timeout=0 max_fails=0;
+    # The same once more: nginx turns to it when the line above has failed.
+    ${server} fail_timeout=0 max_fails=0 backup;
+    # Never a used connection.
+    keepalive_requests 1;
   }
 
   # Only WebSocket is passed on; an app would take an HTTP/2 upgrade (curl --http2, Java) for one.
@@ -91,52 +98,66 @@ http {
     # Every IPv4 address. For IPv6 add a line with [::]:80; without IPv6 in the kernel nginx would not start.
     listen 80 default_server;
 
+    # Connections can be used again.
+    proxy_http_version 1.1;
+
+    # What the client asked for, as it wrote it.
+    proxy_set_header Host $app_host;
+    # The two of a WebSocket handshake; otherwise empty, and not sent.
+    proxy_set_header Upgrade $app_upgrade;
+    proxy_set_header Connection $app_connection;
+    # What follows says who the client is. Its own claims are overwritten or, when empty here, dropped.
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Host $app_host;
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_set_header Forwarded '';
+    # The same id in nginx's log and in the app's.
+    proxy_set_header X-Request-ID $request_id;
+
+    # A slow upload is collected here first, and costs the app no time.
+    proxy_request_buffering on;
+    # A slow download is collected here, as far as the buffers go; a stream of events turns this off for
+    # itself with the header "X-Accel-Buffering: no".
+    proxy_buffering on;
+    # The longest head of an answer, cookies included.
+    proxy_buffer_size 16k;
+    # What is held of an answer for a slow client: 256k.
+    proxy_buffers 16 16k;
+    # No more than that, and nothing on disk: a longer answer waits in the app.
+    proxy_max_temp_file_size 0;
+    # A redirect by the app is already right, since the app sees the client's Host.
+    proxy_redirect off;
+
+    # A socket answers at once, also when no worker is free.
+    proxy_connect_timeout 5s;
+    # The app may pause this long while it takes a body.
+    proxy_send_timeout 60s;
+    # The app may be silent this long; a WebSocket too, so let it ping more often.
+    proxy_read_timeout 120s;
+
+    # Everything is the app's.
     location / {
-      # Everything is the app's; the path and the query go on as they came.
+      # The path and the query go on as they came.
       proxy_pass http://app_server;
-      # Connections can be used again.
-      proxy_http_version 1.1;
+      # One attempt on a connection of the pool.
+      proxy_next_upstream off;
+      # The worker died, or nobody listens.
+      error_page 502 = @again;
+    }
 
-      # Again on another worker when one dies before it answers; never a POST, LOCK or PATCH that was already
-      # sent, and never after a timeout, when the first one may still be at work.
+    location @again {
+      # Only what may run twice.
+      if ($request_method !~ ^(GET|HEAD|OPTIONS|PUT|DELETE)$) {
+        # Anything else may have been done already.
+        return 502;
+      }
+      # As above.
+      proxy_pass http://app_again;
+      # Again after an error; never after a timeout, when the app may still be at work.
       proxy_next_upstream error;
-      # Once again, not for ever: the request may be what kills the workers.
+      # Three attempts in all, and no more: the request may be what kills the workers.
       proxy_next_upstream_tries 2;
-
-      # What the client asked for, as it wrote it.
-      proxy_set_header Host $app_host;
-      # The two of a WebSocket handshake; otherwise empty, and not sent.
-      proxy_set_header Upgrade $app_upgrade;
-      proxy_set_header Connection $app_connection;
-      # What follows says who the client is. Its own claims are overwritten or, when empty here, dropped.
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Forwarded-Host $app_host;
-      proxy_set_header X-Real-IP $remote_addr;
-      proxy_set_header Forwarded '';
-      # The same id in nginx's log and in the app's.
-      proxy_set_header X-Request-ID $request_id;
-
-      # A slow upload is collected here first, and costs the app no time.
-      proxy_request_buffering on;
-      # A slow download is collected here, as far as the buffers go; a stream of events turns this off for
-      # itself with the header "X-Accel-Buffering: no".
-      proxy_buffering on;
-      # The longest head of an answer, cookies included.
-      proxy_buffer_size 16k;
-      # What is held of an answer for a slow client: 256k.
-      proxy_buffers 16 16k;
-      # No more than that, and nothing on disk: a longer answer waits in the app.
-      proxy_max_temp_file_size 0;
-      # A redirect by the app is already right, since the app sees the client's Host.
-      proxy_redirect off;
-
-      # A socket answers at once, also when no worker is free.
-      proxy_connect_timeout 5s;
-      # The app may pause this long while it takes a body.
-      proxy_send_timeout 60s;
-      # The app may be silent this long; a WebSocket too, so let it ping more often.
-      proxy_read_timeout 120s;
     }
   }
 }

@@ -108,16 +108,11 @@ class Worker {
   #fail(error: unknown): void {
     const { app } = this.#order;
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
-    const report_: Report =
+    const failure: Report =
       error instanceof UserError
         ? { type: 'failed', message }
-        : {
-            type: 'failed',
-            app: true,
-            message: `${app} cannot be loaded: ${message}`,
-            stack: stack ?? message,
-          };
-    report(report_, () => process.exit(1));
+        : { type: 'failed', message: `${app} cannot be loaded: ${message}`, stack: stack ?? message };
+    report(failure, () => process.exit(1));
   }
 
   #onUncaught(error: unknown): void {

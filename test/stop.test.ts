@@ -1,0 +1,205 @@
+/**
+ * How the server stops: TERM loses nothing, INT and QUIT are quick, and both end with exit code 0.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { WebSocket } from 'ws';
+import { load } from './support/load.ts';
+import { RawConnection } from './support/raw.ts';
+import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+
+/** Starts the lifecycle app; `marks()` tells what its handlers and hooks have done so far. */
+async function start(t: TestContext, args: string[] = [], env: Record<string, string> = {}) {
+  const file = join(temporaryDirectory(t), 'marks');
+  writeFileSync(file, '');
+  const server = await startServer(t, app('lifecycle.mjs'), args, { env: { MARKS: file, ...env } });
+  await until(() => server.workers().length === 2, 'two workers');
+  const marks = (name: string) =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => line === name).length;
+  return { server, marks };
+}
+
+/** Sends TERM and waits until the arbiter has acted on it. */
+async function term(server: Server): Promise<void> {
+  server.kill('SIGTERM');
+  await until(() => !existsSync(server.socket), 'the name to be gone');
+}
+
+describe('TERM', () => {
+  it('lets requests in flight finish and exits with 0', async (t) => {
+    const { server, marks } = await start(t);
+    const connection = await RawConnection.open(server.socket);
+    connection.get('/slow?ms=1500');
+    await until(() => marks('slow') === 1, 'the request to be in flight');
+    await term(server);
+    assert.deepEqual(await server.exited, { code: 0, signal: null });
+    assert.match(connection.received, /^HTTP\/1\.1 200 OK\r\n.*\r\nconnection: close\r\n.*slow$/is);
+  });
+
+  it('runs onClose once in each worker', async (t) => {
+    const { server, marks } = await start(t);
+    assert.equal(await server.stop(), 0);
+    assert.equal(marks('onClose'), 2);
+  });
+
+  it('answers every one of 1,000 connections that waited in the accept queue', async (t) => {
+    const { server, marks } = await start(t);
+    const blockers = [];
+    while (marks('block') < 2) {
+      const before = marks('block');
+      const blocker = await RawConnection.open(server.socket);
+      blocker.get('/block?ms=3000');
+      blockers.push(blocker);
+      await until(() => marks('block') > before, 'a worker to be blocked');
+    }
+    const waiting = await Promise.all(Array.from({ length: 1000 }, () => RawConnection.open(server.socket)));
+    for (const connection of waiting) connection.post('/body', 'queued');
+    await term(server);
+    assert.equal((await server.exited).code, 0);
+    assert.equal(waiting.filter(({ received }) => received.endsWith('\r\n\r\nqueued')).length, 1000);
+    assert.equal(blockers.filter(({ received }) => received.endsWith('blocked')).length, 2);
+  });
+
+  it('loses none of the requests that were accepted under load', async (t) => {
+    const server = await startServer(t, app('echo.mjs'));
+    const enough = new AbortController();
+    const running = load({
+      to: { socketPath: server.socket },
+      connections: 32,
+      delay: 5,
+      signal: enough.signal,
+    });
+    await until(() => server.accessLog().length > 500, 'the load to be under way');
+    assert.equal(await server.stop(), 0);
+    enough.abort();
+    const result = await running;
+    assert.deepEqual(result.bad, []);
+    assert.ok(result.good > 500);
+  });
+
+  it('answers what arrives on an idle connection, and says that it is the last', async (t) => {
+    const { server } = await start(t);
+    const connection = await RawConnection.open(server.socket);
+    connection.get('/');
+    await until(() => connection.answers === 1, 'the first answer');
+    assert.match(connection.received, /connection: keep-alive/i);
+    await term(server);
+    connection.post('/body', 'late');
+    await until(() => connection.ended, 'the connection to be ended');
+    assert.equal(connection.answers, 2);
+    assert.match(connection.received, /connection: close\r\n\r\nlate$/i);
+    assert.equal((await server.exited).code, 0);
+  });
+
+  it('ends an idle connection that nobody closes, without a reset and without calling it cut', async (t) => {
+    const { server } = await start(t);
+    const used = await RawConnection.open(server.socket);
+    const unused = await RawConnection.open(server.socket);
+    used.get('/');
+    await until(() => used.answers === 1, 'the answer');
+    assert.equal(await server.stop(), 0);
+    assert.deepEqual(
+      [used.ended, used.error, unused.ended, unused.error],
+      [true, undefined, true, undefined],
+    );
+    assert.doesNotMatch(server.stderr, /had to be cut/);
+  });
+
+  it('answers pipelined requests, and closes only after the last', async (t) => {
+    const { server, marks } = await start(t);
+    const connection = await RawConnection.open(server.socket);
+    connection.get('/slow?ms=800');
+    await until(() => marks('slow') === 1, 'the request to be in flight');
+    await term(server);
+    connection.get('/');
+    connection.get('/');
+    assert.equal((await server.exited).code, 0);
+    assert.equal(connection.answers, 3);
+  });
+
+  it('closes WebSockets and event streams through app.close() shortly before the graceful timeout', async (t) => {
+    const { server, marks } = await start(t, ['--graceful-timeout', '4']);
+    const stream = await RawConnection.open(server.socket);
+    stream.get('/events');
+    await until(() => stream.received.includes('first'), 'the stream');
+    const socket = new WebSocket(`ws+unix:${server.socket}:/ws`);
+    const closed = new Promise<number>((resolve) => socket.on('close', resolve));
+    await new Promise((resolve) => socket.on('open', resolve));
+    assert.equal(await server.stop(), 0);
+    assert.equal(await closed, 1001);
+    assert.equal(marks('onClose'), 2);
+    assert.ok(
+      server.log().some(({ level, msg }) => level === 40 && msg.startsWith('1 connection had to be cut')),
+    );
+  });
+
+  it('cuts a request that never ends, runs onClose all the same, says so, and exits with 0', async (t) => {
+    const { server, marks } = await start(t, ['--graceful-timeout', '2']);
+    const connection = await RawConnection.open(server.socket);
+    connection.get('/never');
+    await until(() => marks('never') === 1, 'the request to be in flight');
+    assert.equal(await server.stop(), 0);
+    assert.equal(marks('onClose'), 2);
+    assert.ok(
+      server.log().some(({ level, msg }) => level === 40 && msg.startsWith('1 connection had to be cut')),
+    );
+  });
+
+  it('kills a worker whose loop is blocked or whose onClose hangs after the graceful timeout', async (t) => {
+    const { server, marks } = await start(t, ['--graceful-timeout', '2'], { HANG_ON_CLOSE: '1' });
+    const connection = await RawConnection.open(server.socket);
+    connection.get('/block?ms=60000');
+    await until(() => marks('block') === 1, 'a worker to be blocked');
+    const workers = server.workers();
+    assert.equal(await server.stop(), 0);
+    assert.deepEqual(workers.filter(isRunning), []);
+  });
+
+  it('lets a second wish only make it faster', async (t) => {
+    const { server, marks } = await start(t);
+    const connection = await RawConnection.open(server.socket);
+    connection.get('/slow?ms=20000');
+    await until(() => marks('slow') === 1, 'the request to be in flight');
+    await term(server);
+    server.kill('SIGINT');
+    assert.equal((await server.exited).code, 0);
+    assert.equal(connection.answers, 0);
+    assert.equal(marks('onClose'), 2);
+  });
+});
+
+for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
+  describe(signal, () => {
+    it('gives requests in flight one second, runs onClose, and exits with 0', async (t) => {
+      const { server, marks } = await start(t);
+      const quick = await RawConnection.open(server.socket);
+      const slow = await RawConnection.open(server.socket);
+      const idle = await RawConnection.open(server.socket);
+      quick.get('/slow?ms=500');
+      slow.get('/slow?ms=20000');
+      await until(() => marks('slow') === 2, 'the requests to be in flight');
+      server.kill(signal);
+      assert.equal((await server.exited).code, 0);
+      assert.deepEqual([quick.answers, slow.answers, idle.answers], [1, 0, 0]);
+      assert.equal(marks('onClose'), 2);
+      assert.equal(existsSync(server.socket), false);
+    });
+  });
+}
+
+it('A second SIGINT ends everything at once, with 0', async (t) => {
+  const { server, marks } = await start(t, [], { HANG_ON_CLOSE: '1' });
+  server.kill('SIGINT');
+  await until(() => marks('onClose') === 2, 'both workers to hang');
+  const workers = server.workers();
+  // Until it is no longer taken for the echo of the first one that npm sends.
+  const again = setInterval(() => server.kill('SIGINT'), 100);
+  t.after(() => clearInterval(again));
+  assert.equal((await server.exited).code, 0);
+  assert.deepEqual(workers.filter(isRunning), []);
+  assert.match(server.stderr, /SIGINT again/);
+});

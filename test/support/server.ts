@@ -1,0 +1,169 @@
+/**
+ * Runs the built fasticorn as a user would, and ends every process of it by its id, also when the test fails.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/** The compiled command. `npm test` builds it first. */
+export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+/** The path of one of the small apps in test/apps. */
+export const app = (name: string): string => fileURLToPath(new URL(`../apps/${name}`, import.meta.url));
+
+export interface ServerOptions {
+  /** Defaults to a new one in a directory of its own. */
+  socket?: string;
+  env?: Record<string, string>;
+  cwd?: string;
+  /** Descriptors for standard output and error, in place of pipes that the test reads. */
+  stdio?: ['ignore', 'pipe' | number, 'pipe' | number];
+  /** Do not wait until the socket is there. */
+  early?: boolean;
+}
+
+/** A started server. */
+export class Server {
+  readonly process: ChildProcess;
+  readonly socket: string;
+  stdout = '';
+  stderr = '';
+  /** Resolves when the arbiter has ended; output is complete then. */
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly #seen = new Set<number>();
+
+  constructor(child: ChildProcess, socket: string) {
+    this.process = child;
+    this.socket = socket;
+    child.stdout?.setEncoding('utf8').on('data', (text) => {
+      this.stdout += text;
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text) => {
+      this.stderr += text;
+    });
+    this.exited = once(child, 'exit').then(async ([code, signal]) => {
+      // A worker that outlives its arbiter holds the pipes; what it says is of no interest by then.
+      await Promise.race([once(child, 'close'), new Promise((resolve) => setTimeout(resolve, 500))]);
+      return { code, signal };
+    });
+  }
+
+  get pid(): number {
+    return this.process.pid!;
+  }
+
+  /** The arbiter's children as the system has them at this moment. */
+  workers(): number[] {
+    const pids = childrenOf(this.pid);
+    for (const pid of pids) this.#seen.add(pid);
+    return pids;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.process.kill(signal);
+  }
+
+  /** TERM, and the exit code. */
+  async stop(): Promise<number | null> {
+    this.kill('SIGTERM');
+    return (await this.exited).code;
+  }
+
+  /** The error log so far, as objects; lines that are no JSON (of the app itself) are left out. */
+  log(): { level: number; msg: string; [key: string]: unknown }[] {
+    return jsonLines(this.stderr) as { level: number; msg: string }[];
+  }
+
+  /** The access log so far. */
+  accessLog(): Record<string, unknown>[] {
+    return jsonLines(this.stdout) as Record<string, unknown>[];
+  }
+
+  /** Ends whatever of it is still running. */
+  cleanUp(): void {
+    this.workers();
+    for (const pid of [this.pid, ...this.#seen]) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {}
+    }
+  }
+}
+
+/** Starts a server and waits until its socket is there. */
+export async function startServer(
+  t: TestContext,
+  file: string,
+  args: readonly string[] = [],
+  options: ServerOptions = {},
+): Promise<Server> {
+  const socket = options.socket ?? join(temporaryDirectory(t), 'app.sock');
+  const bind = args.some((arg) => arg === '-b' || arg.startsWith('--bind'))
+    ? []
+    : ['--bind', `unix:${socket}`];
+  const child = spawn(process.execPath, [CLI, ...bind, ...args, file], {
+    stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'],
+    cwd: options.cwd,
+    env: { ...process.env, WEB_CONCURRENCY: '2', ...options.env },
+  });
+  const server = new Server(child, socket);
+  t.after(() => server.cleanUp());
+  if (!options.early) {
+    await until(() => existsSync(socket) || child.exitCode !== null, `${socket} to appear`);
+    if (child.exitCode !== null) throw new Error(`fasticorn ended with ${child.exitCode}: ${server.stderr}`);
+    await until(() => server.workers().length > 0, 'workers');
+  }
+  return server;
+}
+
+/** A directory that any user may enter (nginx's workers among them), removed when the test ends. */
+export function temporaryDirectory(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'fasticorn-test-'));
+  chmodSync(directory, 0o755);
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** Waits for a state, looking every 10 ms. Throws after `seconds`. */
+export async function until(
+  condition: () => unknown | Promise<unknown>,
+  what: string,
+  seconds = 20,
+): Promise<void> {
+  const deadline = Date.now() + seconds * 1000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`waited ${seconds} s in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Whether a process exists and is no zombie. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function jsonLines(text: string): unknown[] {
+  return text.split('\n').flatMap((line) => {
+    try {
+      return line.startsWith('{') ? [JSON.parse(line)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
