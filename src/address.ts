@@ -6,7 +6,7 @@
 export type Address = { kind: 'unix'; path: string } | { kind: 'tcp'; host: string; port: number };
 
 /**
- * Reads `unix:/path`, `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` (all IPv4 interfaces, as in Gunicorn).
+ * Reads `unix:/path`, `unix:///path`, `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` (all IPv4 interfaces, as in Gunicorn).
  * A relative path stays relative. Port 0 lets the system choose.
  *
  * @throws Error with what was expected, without naming the setting.
@@ -14,11 +14,12 @@ export type Address = { kind: 'unix'; path: string } | { kind: 'tcp'; host: stri
 export function parseAddress(text: string): Address {
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
-    if (path === '' || path.endsWith('/') || path.includes('\0'))
+    // In `unix://app.sock` a URL would have a host, which nobody means.
+    if (path === '' || path.startsWith('//') || path.endsWith('/') || path.includes('\0'))
       throw new Error('expected a file name after unix:');
     return { kind: 'unix', path };
   }
-  const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]/\s]*)):(\d{1,5})$/.exec(text);
+  const match = /^(?:\[((?=[^\]]*:[^\]]*:)[\da-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]/\s]*)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (!match || port > 65535) throw new Error('expected unix:/path/to.sock or HOST:PORT');
   return { kind: 'tcp', host: match[1] ?? (match[2] || '0.0.0.0'), port };

@@ -3,7 +3,6 @@
  * have outlived it.
  */
 import { lstatSync, unlinkSync } from 'node:fs';
-import { errorCode } from './errors.ts';
 
 /** Device and inode: the same for two names of one file, and for no other file while it exists. */
 export interface Inode {
@@ -22,14 +21,16 @@ export function sameInode(a: Inode | undefined, b: Inode | undefined): boolean {
   return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
 }
 
-/** Removes a name if it still stands for the given file. Returns whether it did; a name already gone is no error. */
+/**
+ * Removes a name if it still stands for the given file. Returns whether it did: a name that is gone, or that may not
+ * be removed, is no error.
+ */
 export function removeIfSame(path: string, inode: Inode): boolean {
-  if (!sameInode(inodeOf(path), inode)) return false;
   try {
+    if (!sameInode(inodeOf(path), inode)) return false;
     unlinkSync(path);
     return true;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false;
-    throw error;
+  } catch {
+    return false;
   }
 }

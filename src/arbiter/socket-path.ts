@@ -2,7 +2,7 @@
  * The name of a Unix socket in the file system: who has it, how it becomes ours, how it is kept and given back.
  * Knows names and inodes; the socket behind them is bound by `listener.ts`.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   accessSync,
   constants,
@@ -10,6 +10,7 @@ import {
   lstatSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   watch,
@@ -28,6 +29,8 @@ const HIDDEN_EXTRA = 10;
 const PROBE_TIMEOUT = 1000;
 /** How long the orphans of a killed arbiter may take to remove the name, in milliseconds. */
 const ORPHAN_GRACE = 500;
+/** After this time whoever was about to remove a dead socket has been killed before it could, in milliseconds. */
+const BURIAL_LIMIT = 5000;
 
 /** What link(2) fails with where a socket cannot have a second name. */
 const NO_HARD_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
@@ -47,12 +50,17 @@ export function hiddenName(path: string): string {
   return `${hiddenPrefix(path)}${randomBytes(4).toString('hex')}`;
 }
 
+/** Close to the limit a digest stands for the name, so that a path that fits is rarely refused for its hidden name. */
 function hiddenPrefix(path: string): string {
-  const directory = dirname(path);
-  // Close to the limit the hidden name is cut short, so that a path that fits is never refused for its hidden name.
-  const room = MAX_PATH - Buffer.byteLength(join(directory, '/')) - HIDDEN_EXTRA;
-  const name = Buffer.from(basename(path)).subarray(0, Math.max(room, 0)).toString('latin1');
-  return join(directory, `.${/^[\x20-\x7e]*$/.test(name) ? name : 'sock'}.`);
+  const name = basename(path);
+  const room = roomForName(path);
+  const digest = createHash('sha256').update(name).digest('hex');
+  return join(dirname(path), `.${Buffer.byteLength(name) <= room ? name : digest.slice(0, room)}.`);
+}
+
+/** How many bytes of the hidden name may tell it from those of other sockets. */
+function roomForName(path: string): number {
+  return MAX_PATH - Buffer.byteLength(join(dirname(path), '/')) - HIDDEN_EXTRA;
 }
 
 /**
@@ -62,14 +70,14 @@ function hiddenPrefix(path: string): string {
  * @throws UserError that says what is in the way.
  */
 export async function assertClaimable(path: string): Promise<void> {
-  const refuse = (reason: string) => new UserError(`--bind unix:${path}: ${reason}`);
+  const refuse = (reason: string) => refusal(path, reason);
   const bytes = Buffer.byteLength(path);
   if (bytes > MAX_PATH) {
     throw refuse(
       `the path has ${bytes} bytes, and the system takes ${MAX_PATH} at most; choose a shorter one`,
     );
   }
-  if (Buffer.byteLength(hiddenPrefix(path)) + 8 > MAX_PATH) {
+  if (roomForName(path) < 1) {
     throw refuse('the directory leaves no room for a hidden name beside the socket; choose a shorter path');
   }
   const directory = dirname(path);
@@ -78,9 +86,10 @@ export async function assertClaimable(path: string): Promise<void> {
     accessSync(directory, constants.W_OK | constants.X_OK);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    if (errorCode(error) === 'ENOENT')
-      throw refuse(`the directory ${directory} does not exist; create it first`);
-    throw refuse(`no permission to create files in ${directory} (${errorCode(error)})`);
+    const code = errorCode(error);
+    if (code === 'ENOENT') throw refuse(`the directory ${directory} does not exist; create it first`);
+    if (code === 'EACCES') throw refuse(`no permission to create files in ${directory} (EACCES)`);
+    throw refuse(`no file can be created in ${directory} (${code})`);
   }
   // The workers of an arbiter killed a moment ago answer until they have noticed, and then remove the name.
   const until = Date.now() + ORPHAN_GRACE;
@@ -90,6 +99,10 @@ export async function assertClaimable(path: string): Promise<void> {
     if (!obstacle.mayPass || Date.now() >= until) throw refuse(obstacle.reason);
     await sleep(50);
   }
+}
+
+function refusal(path: string, reason: string): UserError {
+  return new UserError(`--bind unix:${path}: ${reason}`);
 }
 
 interface Obstacle {
@@ -160,7 +173,7 @@ export class SocketPath {
   readonly inode: Inode;
   readonly #events: PathEvents;
   #published = false;
-  /** Files that stand in our place, each reported once. */
+  /** What stands in our place, or why nothing does: reported once. */
   #reported: Inode | 'lost' | undefined;
   #watcher: { close(): void } | undefined;
 
@@ -184,52 +197,45 @@ export class SocketPath {
 
   /**
    * Makes the socket visible under its public name. Of several servers that try at once, one succeeds: link(2)
-   * refuses to replace anything, and a dead socket is moved aside and looked at before it is deleted.
+   * refuses to replace anything.
    *
    * @throws UserError if a live server, or anything that is not a socket, has come to stand there.
    */
   async publish(): Promise<void> {
     while (!this.#claim()) {
-      const before = inodeOf(this.path);
       const obstacle = await obstacleAt(this.path);
-      if (obstacle) throw new UserError(`--bind unix:${this.path}: ${obstacle.reason}`);
-      // Between the answer and this line somebody may have put a live socket there: look at what was moved.
-      if (!before || !sameInode(inodeOf(this.path), before)) continue;
-      const aside = hiddenName(this.path);
-      try {
-        renameSync(this.path, aside);
-      } catch (error) {
-        if (errorCode(error) === 'ENOENT') continue;
-        throw error;
-      }
-      if (!sameInode(inodeOf(aside), before)) this.#link(aside, this.path);
-      unlinkSync(aside);
+      if (obstacle) throw refusal(this.path, obstacle.reason);
+      await this.#bury();
     }
     this.#published = true;
     this.#watch();
     await this.#sweep();
   }
 
-  /** Puts the public name back if it has gone, and tells of a foreign file in its place, once. */
+  /**
+   * Puts the public name back if it has gone, and tells of a foreign file in its place, once. The hidden name is
+   * put back as well: who cleans up old files in /tmp may come for it first.
+   */
   check(): void {
     if (!this.#published) return;
-    const there = inodeOf(this.path);
-    if (sameInode(there, this.inode)) {
+    try {
+      const there = inodeOf(this.path);
+      if (there && !sameInode(there, this.inode)) {
+        if (this.#reported === 'lost' || !sameInode(this.#reported, there)) this.#events.onForeign(this.path);
+        this.#reported = there;
+        return;
+      }
+      if (!inodeOf(this.spare)) {
+        if (!there) return this.#lost('its hidden second name has been deleted too');
+        this.#link(this.path, this.spare);
+      }
+      if (!there) {
+        if (!this.#link(this.spare, this.path)) return;
+        this.#events.onRestored(this.path);
+      }
       this.#reported = undefined;
-      return;
-    }
-    if (there) {
-      if (this.#reported === 'lost' || !sameInode(this.#reported, there)) this.#events.onForeign(this.path);
-      this.#reported = there;
-      return;
-    }
-    if (!sameInode(inodeOf(this.spare), this.inode)) {
-      if (this.#reported !== 'lost')
-        this.#events.onLost(this.path, 'its hidden second name has been deleted too');
-      this.#reported = 'lost';
-    } else if (this.#restore()) {
-      this.#reported = undefined;
-      this.#events.onRestored(this.path);
+    } catch (error) {
+      if (!NO_HARD_LINKS.has(errorCode(error) ?? '')) this.#lost((error as Error).message);
     }
   }
 
@@ -241,14 +247,9 @@ export class SocketPath {
     for (const name of this.names) removeIfSame(name, this.inode);
   }
 
-  #restore(): boolean {
-    try {
-      return this.#link(this.spare, this.path);
-    } catch (error) {
-      if (this.#reported !== 'lost') this.#events.onLost(this.path, (error as Error).message);
-      this.#reported = 'lost';
-      return false;
-    }
+  #lost(reason: string): void {
+    if (this.#reported !== 'lost') this.#events.onLost(this.path, reason);
+    this.#reported = 'lost';
   }
 
   /** Takes the public name if nothing stands there; false if something does. */
@@ -256,12 +257,44 @@ export class SocketPath {
     try {
       return this.#link(this.spare, this.path);
     } catch (error) {
+      const code = errorCode(error) ?? '';
+      // Somebody who has the path, and swept: a socket that does not listen yet looks dead.
+      if (code === 'ENOENT' && inodeOf(this.path)) return false;
       // Some file systems (macOS's shared folders among them) have no hard links to sockets. Without a second name
       // the public one cannot be put back, and between the look and the rename somebody else may come.
-      if (!NO_HARD_LINKS.has(errorCode(error) ?? '')) throw error;
+      if (!NO_HARD_LINKS.has(code)) throw refusal(this.path, (error as Error).message);
       if (inodeOf(this.path)) return false;
       renameSync(this.spare, this.path);
       return true;
+    }
+  }
+
+  /**
+   * Removes a dead socket from the path. Another server may be doing the same, or have put a live one there by now:
+   * only who has given the dead one its grave's name may, and asks once more under that name, which stays the same.
+   */
+  async #bury(): Promise<void> {
+    const dead = inodeOf(this.path);
+    if (!dead) return;
+    const grave = `${hiddenPrefix(this.path)}${(dead.ino % 2 ** 32).toString(16).padStart(8, '0')}`;
+    try {
+      if (!this.#link(this.path, grave)) {
+        const since = lstatSync(grave, { throwIfNoEntry: false })?.ctimeMs ?? 0;
+        if (Date.now() - since > BURIAL_LIMIT) removeIfSame(grave, dead);
+        else await sleep(20);
+        return;
+      }
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return;
+      // Without hard links, or to another user's file, there is no such right, and somebody else may come between.
+      if (sameInode(inodeOf(this.path), dead)) unlinkOrRefuse(this.path);
+      return;
+    }
+    try {
+      const isDead = sameInode(inodeOf(grave), dead) && (await probe(grave)) === 'dead';
+      if (isDead && sameInode(inodeOf(this.path), dead)) unlinkOrRefuse(this.path);
+    } finally {
+      rmSync(grave, { force: true });
     }
   }
 
@@ -290,12 +323,12 @@ export class SocketPath {
 
   /**
    * Removes the hidden names that killed arbiters left. A hidden name whose arbiter is only starting looks dead as
-   * well; that one has lost the path to us, so that it cannot miss its name.
+   * well; that one has lost the path to us, so that it cannot miss its name. What cannot be removed does no harm.
    */
   async #sweep(): Promise<void> {
     const directory = dirname(this.path);
     const prefix = basename(hiddenPrefix(this.path));
-    for (const name of readdirSync(directory)) {
+    for (const name of entriesOf(directory)) {
       if (!name.startsWith(prefix) || !/^[0-9a-f]{8}$/.test(name.slice(prefix.length))) continue;
       const file = join(directory, name);
       const inode = inodeOf(file);
@@ -304,5 +337,24 @@ export class SocketPath {
         removeIfSame(file, inode);
       }
     }
+  }
+}
+
+function entriesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** In a directory with the sticky bit, such as /tmp, only its owner may remove a dead socket. */
+function unlinkOrRefuse(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT') return;
+    throw refusal(path, `a dead socket is there, and this user may not remove it (${code}); delete it`);
   }
 }
