@@ -7,12 +7,16 @@ COPY package.json package-lock.json ./
 RUN npm ci
 COPY tsconfig.json ./
 COPY src ./src
-RUN npm run build && npm prune --omit=dev
+RUN npm run build
+
+FROM node:26-bookworm-slim AS production
+WORKDIR /srv/fasticorn
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev
 
 FROM node:26-bookworm-slim
 ENV NODE_ENV=production
-COPY --from=build /srv/fasticorn/package.json /srv/fasticorn/
-COPY --from=build /srv/fasticorn/node_modules /srv/fasticorn/node_modules
+COPY --from=production /srv/fasticorn /srv/fasticorn
 COPY --from=build /srv/fasticorn/dist /srv/fasticorn/dist
 # The demo stands where a mounted app will.
 RUN mkdir /app && ln -s /srv/fasticorn/dist/demo.js /app/app.js

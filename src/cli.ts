@@ -32,7 +32,7 @@ async function main(): Promise<number> {
 
 async function serve({ app, config }: Loaded): Promise<number> {
   if (app === undefined) return complain(usage());
-  const { logger: log, flushSync } = openErrorLog(config, {});
+  const { logger: log, flushSync } = openErrorLog(config);
   const listener = await openListener(config, {
     onRestored: (path) => log.warn(`${path} was deleted by somebody; it was put back`),
     onForeign: (path) =>
@@ -47,6 +47,7 @@ async function serve({ app, config }: Loaded): Promise<number> {
 
 async function check({ app, config }: Loaded): Promise<number> {
   if (app === undefined) return complain(usage());
+  openErrorLog(config);
   await checkApp(app, config);
   return print(`the settings are valid, and ${app} loads`);
 }

@@ -2,7 +2,7 @@
  * Writes whole lines to a file descriptor that other processes write to as well. Knows about chunks, retries and
  * full disks; what is in a line is the business of `log.ts`.
  */
-import { fstatSync, openSync, writeSync } from 'node:fs';
+import { fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { errorCode } from './errors.ts';
 
 /** The most bytes that go out in one write: PIPE_BUF on Linux, up to which writes to a pipe are atomic. */
@@ -20,6 +20,8 @@ const LAST_FLUSH = 1000;
 export interface LineWriterOptions {
   /** Whether lines may wait up to a second to go out together; otherwise each is written at once. */
   buffered: boolean;
+  /** A file that was opened for appending, rather than a stream that others have opened for us. */
+  ownFile?: boolean;
   /** Told once when the destination stops taking lines, and once when it takes them again, with the lines lost. */
   onTrouble?: (event: { error: Error } | { lost: number }) => void;
 }
@@ -35,8 +37,9 @@ export class LineWriter {
   #chunks: string[] = [];
   #lastChunkBytes = 0;
   #pendingBytes = 0;
-  /** What a short write left of a chunk: it must go out before anything else. */
-  #rest: Buffer | undefined;
+  /** The chunk that is being written, and how much of it is: its rest must go out before anything else. */
+  #current: Buffer | undefined;
+  #written = 0;
   #timer: NodeJS.Timeout | undefined;
   #trouble = false;
   #lost = 0;
@@ -82,40 +85,55 @@ export class LineWriter {
     let chunk = this.#next();
     while (chunk) {
       try {
-        this.#wrote(chunk, writeSync(this.#fd, chunk));
+        this.#written += writeSync(this.#fd, chunk, this.#written);
       } catch (error) {
-        this.#failed(chunk, error as Error);
+        this.#failed(error as Error);
         return false;
       }
+      if (this.#written === chunk.length) this.#done(chunk);
       chunk = this.#next();
     }
     return true;
   }
 
   #next(): Buffer | undefined {
-    if (this.#rest) return this.#rest;
-    const chunk = this.#chunks.shift();
-    return chunk === undefined ? undefined : Buffer.from(chunk);
+    const text = this.#current ? undefined : this.#chunks.shift();
+    if (text !== undefined) this.#current = Buffer.from(text);
+    return this.#current;
   }
 
-  #wrote(chunk: Buffer, written: number): void {
-    this.#pendingBytes -= written;
-    this.#rest = written < chunk.length ? chunk.subarray(written) : undefined;
-    if (this.#trouble || this.#lost > 0) {
-      const lost = this.#lost;
-      this.#trouble = false;
-      this.#lost = 0;
-      this.#options.onTrouble?.({ lost });
-    }
+  #done(chunk: Buffer): void {
+    this.#current = undefined;
+    this.#written = 0;
+    this.#pendingBytes -= chunk.length;
+    if (!this.#trouble && this.#lost === 0) return;
+    const lost = this.#lost;
+    this.#trouble = false;
+    this.#lost = 0;
+    this.#options.onTrouble?.({ lost });
   }
 
-  #failed(chunk: Buffer, error: Error): void {
-    this.#rest = chunk;
+  #failed(error: Error): void {
+    if (this.#written > 0) this.#takeBack();
     this.#arm(RETRY_AFTER);
     // A pipe that is full for the moment is no trouble.
     if (errorCode(error) === 'EAGAIN' || this.#trouble) return;
     this.#trouble = true;
     this.#options.onTrouble?.({ error });
+  }
+
+  /**
+   * A disk became full in the middle of a line, and another process would go on there once there is room again.
+   * What was written is taken back at once, while the disk is full and nobody else can have written behind it.
+   */
+  #takeBack(): void {
+    if (!this.#options.ownFile) return;
+    try {
+      ftruncateSync(this.#fd, fstatSync(this.#fd).size - this.#written);
+      this.#written = 0;
+    } catch {
+      // A device or a named pipe: the rest of the line follows later.
+    }
   }
 
   #arm(delay: number): void {

@@ -35,7 +35,7 @@ export function openErrorLog(
   isNoise: (args: readonly unknown[]) => boolean = () => false,
 ): OpenLog {
   const fd = settings.errorLogfile === '-' ? 2 : open('--error-logfile', settings.errorLogfile);
-  const writer = new LineWriter(fd, { buffered: false });
+  const writer = new LineWriter(fd, { buffered: false, ownFile: settings.errorLogfile !== '-' });
   const logger = pino(
     {
       level: settings.logLevel,
@@ -46,7 +46,7 @@ export function openErrorLog(
         },
       },
     },
-    settings.pretty ? pretty(writer, fd, ERROR_LINE) : writer,
+    settings.pretty ? formatted(writer, prettyError(isatty(fd))) : writer,
   );
   return { logger, flushSync: () => writer.flushSync() };
 }
@@ -64,6 +64,7 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog 
   const writer = new LineWriter(fd, {
     // On a terminal a line is wanted when it happens, in its place between those of the error log.
     buffered: !settings.pretty,
+    ownFile: accessLogfile !== '-',
     onTrouble(event) {
       if ('error' in event)
         errorLog.error(`access log ${accessLogfile}: ${event.error.message}; still trying`);
@@ -72,7 +73,7 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog 
   });
   const logger = pino(
     { base: { pid: process.pid } },
-    settings.pretty ? pretty(writer, fd, ACCESS_LINE) : writer,
+    settings.pretty ? formatted(writer, prettyAccess(isatty(fd))) : writer,
   );
   return { logger, flushSync: () => writer.flushSync() };
 }
@@ -85,22 +86,55 @@ function open(flag: string, path: string): number {
   }
 }
 
-const ERROR_LINE: PrettyOptions = {
-  ignore: 'pid,hostname,worker',
-  messageFormat: '{if worker}worker {worker}: {end}{msg}',
-};
+type Format = (json: string) => string;
 
-const ACCESS_LINE: PrettyOptions = {
-  // Everything worth reading is in the message.
-  include: 'time',
-  messageFormat: '{remoteAddress} "{method} {url}" {status}, {bytes} bytes in {ms} ms',
-};
+/** Has lines formatted for people on their way to the log. */
+function formatted(writer: LineWriter, format: Format): DestinationStream {
+  return { write: (json) => writer.write(format(json)) };
+}
 
-/** Formats JSON lines for people. pino-pretty is loaded only where it is used, as it costs a worker boot time. */
-function pretty(writer: LineWriter, fd: number, line: PrettyOptions): DestinationStream {
+/** `[12:00:00.000] ERROR: worker 1: it failed {"reqId":"1"}`, and the stack. */
+function prettyError(colorize: boolean): Format {
+  // Only loaded where it is used, as it costs a worker boot time.
   const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as {
     prettyFactory(options: PrettyOptions): (line: string) => string | undefined;
   };
-  const format = prettyFactory({ ...line, colorize: isatty(fd), translateTime: 'SYS:HH:MM:ss.l' });
-  return { write: (json) => writer.write(format(json) ?? json) };
+  const format = prettyFactory({
+    colorize,
+    translateTime: 'SYS:HH:MM:ss.l',
+    singleLine: true,
+    // The status of a failed request is in the access log.
+    ignore: 'pid,hostname,worker,res',
+    messageFormat: '{if worker}worker {worker}: {end}{msg}',
+    customPrettifiers: { req: shortRequest, err: shortError },
+  });
+  // What could speak to a terminal and is not escaped in JSON; pino-pretty takes care of messages.
+  return (json) => format(json.replace(/[\x7f-\x9f]/g, '')) ?? json;
+}
+
+function shortRequest(request: unknown): string {
+  const { method, url } = Object(request) as Record<string, unknown>;
+  return method ? `${method} ${url}` : JSON.stringify(request);
+}
+
+/** The stack as Node prints it, and what else there is. */
+function shortError(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return JSON.stringify(error);
+  const { type: _, message, stack, ...rest } = error as Record<string, unknown>;
+  const more = Object.keys(rest).length > 0 ? `\n${JSON.stringify(rest)}` : '';
+  return `${stack ?? message ?? ''}${more}`.replace(/[^\P{Cc}\n]/gu, '');
+}
+
+/** `[12:00:00.000] 127.0.0.1 "GET /" 200, 165 bytes in 10.9 ms`, with the status in the colour of its class. */
+function prettyAccess(colorize: boolean): Format {
+  const colours = ['', '', 32, 36, 33, 31];
+  return (json) => {
+    const line = JSON.parse(json) as Record<string, string> & { time: number; status: number; ms: number };
+    const time = new Date(line.time);
+    const clock = `${time.toTimeString().slice(0, 8)}.${String(time.getMilliseconds()).padStart(3, '0')}`;
+    const colour = colours[Math.floor(line.status / 100)];
+    const status = colorize && colour ? `\x1b[${colour}m${line.status}\x1b[39m` : line.status;
+    const ms = line.ms < 100 ? line.ms.toFixed(1) : Math.round(line.ms);
+    return `[${clock}] ${line.remoteAddress} "${line.method} ${line.url}" ${status}, ${line.bytes} bytes in ${ms} ms\n`;
+  };
 }

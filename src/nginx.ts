@@ -18,7 +18,7 @@ export function nginxConf(): string {
 worker_processes auto;
 # Room for the connections below and for temporary files.
 worker_rlimit_nofile 16384;
-# On a stop or a reload requests in flight may finish, for this long; then WebSockets too are closed.
+# On a graceful stop or a reload requests in flight may finish for this long; then WebSockets too are closed.
 worker_shutdown_timeout 30s;
 # Where a distribution's nginx has it, so that only one of them runs.
 pid /run/nginx.pid;

@@ -32,6 +32,8 @@ describe('an address', () => {
     ['unix:', 'a Unix socket without a path'],
     ['unix:/run/', 'a folder'],
     ['unix:/run/a\0b', 'a path with a NUL'],
+    ['unix://app.sock', 'a Unix socket with a host, as in a URL'],
+    ['unix:////run/app.sock', 'a Unix socket with too many slashes'],
     ['/run/app.sock', 'a path without unix:'],
     ['8000', 'a port without a colon'],
     ['localhost', 'a host without a port'],
@@ -41,6 +43,8 @@ describe('an address', () => {
     ['localhost:65536', 'a port above 65535'],
     ['::1:8000', 'IPv6 without brackets'],
     ['[::1]', 'IPv6 without a port'],
+    ['[zz]:1', 'brackets around what is no IPv6'],
+    ['[1.2.3.4]:1', 'brackets around IPv4'],
     ['http://localhost:80', 'a URL'],
     ['local host:80', 'a host with a space'],
   ];

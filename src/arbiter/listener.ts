@@ -71,18 +71,21 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
   if (typeof handle === 'number') {
     throw new UserError(`--bind unix:${path}: cannot bind a socket in its directory (${errorName(handle)})`);
   }
+  let name: SocketPath;
   try {
     // Group before mode: chown clears nothing here, but a mode without its group would be too wide for a moment.
     if (gid !== undefined) lchownSync(bound, -1, gid);
     chmodSync(bound, settings.socketMode);
+    name = new SocketPath(path, bound, events);
   } catch (error) {
     handle.close();
-    if (errorCode(error) !== 'EPERM') throw error;
+    if (errorCode(error) !== 'EPERM' || gid === undefined) {
+      throw new UserError(`--bind unix:${path}: cannot prepare the socket: ${(error as Error).message}`);
+    }
     throw new UserError(
       `--socket-group ${settings.socketGroup}: this user is not a member of that group and may not give it the socket`,
     );
   }
-  const name = new SocketPath(path, bound, events);
   const address: Address = { kind: 'unix', path };
   return {
     address,
@@ -131,9 +134,12 @@ function tcpReason(code: string): string {
   return `cannot bind it (${code})`;
 }
 
+/** The greatest number that chown(2) does not read as "leave it". */
+const MAX_GID = 2 ** 32 - 2;
+
 /** Node has no getgrnam(3): a number is taken as it is, a name is looked up where the system keeps it. */
 function groupId(group: string): number {
-  if (/^\d+$/.test(group)) return Number(group);
+  if (/^\d+$/.test(group) && Number(group) <= MAX_GID) return Number(group);
   let found: string | undefined;
   try {
     found = readFileSync('/etc/group', 'utf8')

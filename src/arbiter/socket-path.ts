@@ -225,17 +225,17 @@ export class SocketPath {
         this.#reported = there;
         return;
       }
-      if (!inodeOf(this.spare)) {
-        if (!there) return this.#lost('its hidden second name has been deleted too');
-        this.#link(this.path, this.spare);
+      const spared = inodeOf(this.spare) !== undefined;
+      if (!there && !spared) {
+        this.#lost('its hidden second name has been deleted too');
+        return;
       }
-      if (!there) {
-        if (!this.#link(this.spare, this.path)) return;
-        this.#events.onRestored(this.path);
-      }
+      if (!there && !this.#link(this.spare, this.path)) return;
+      if (!there) this.#events.onRestored(this.path);
+      else if (!spared) this.#makeSpare();
       this.#reported = undefined;
     } catch (error) {
-      if (!NO_HARD_LINKS.has(errorCode(error) ?? '')) this.#lost((error as Error).message);
+      this.#lost((error as Error).message);
     }
   }
 
@@ -245,6 +245,14 @@ export class SocketPath {
     this.#watcher?.close();
     this.#watcher = undefined;
     for (const name of this.names) removeIfSame(name, this.inode);
+  }
+
+  #makeSpare(): void {
+    try {
+      this.#link(this.path, this.spare);
+    } catch {
+      // There are no hard links here, or the directory is closed to us: as long as the path is there all is well.
+    }
   }
 
   #lost(reason: string): void {
@@ -258,8 +266,11 @@ export class SocketPath {
       return this.#link(this.spare, this.path);
     } catch (error) {
       const code = errorCode(error) ?? '';
-      // Somebody who has the path, and swept: a socket that does not listen yet looks dead.
-      if (code === 'ENOENT' && inodeOf(this.path)) return false;
+      // Who has the path may have swept us away: a socket that does not listen yet looks dead.
+      if (code === 'ENOENT') {
+        if (inodeOf(this.path)) return false;
+        throw refusal(this.path, 'its hidden name has been deleted while the app was starting; start again');
+      }
       // Some file systems (macOS's shared folders among them) have no hard links to sockets. Without a second name
       // the public one cannot be put back, and between the look and the rename somebody else may come.
       if (!NO_HARD_LINKS.has(code)) throw refusal(this.path, (error as Error).message);

@@ -25,38 +25,45 @@ const ENTRY = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.
 
 /** A running worker. */
 export class WorkerHandle {
-  readonly #child: ChildProcess;
+  readonly #child: ChildProcess | undefined;
 
   /** @param socketFd the arbiter's descriptor of the listening socket, or undefined for a worker that only checks. */
   constructor(socketFd: number | undefined, events: WorkerEvents) {
     const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc'];
     if (socketFd !== undefined) stdio[SOCKET_FD] = socketFd;
-    this.#child = spawn(process.execPath, [...process.execArgv, ENTRY], { stdio });
+    try {
+      this.#child = spawn(process.execPath, [...process.execArgv, ENTRY], { stdio });
+    } catch (error) {
+      // Node throws where fork(2) finds no memory; the caller does not know this handle yet.
+      setImmediate(() => events.onExit({ error: error as Error }));
+      return;
+    }
     let over = false;
     const exit = (how: WorkerExit) => {
       if (over) return;
       over = true;
       events.onExit(how);
     };
-    this.#child.on('message', (report) => events.onReport(report as Report));
-    this.#child.on('exit', (code, signal) => exit(signal ? { signal } : { code: code ?? 0 }));
-    this.#child.on('error', (error) => {
-      if (this.#child.pid === undefined) exit({ error });
+    const child = this.#child;
+    child.on('message', (report) => events.onReport(report as Report));
+    child.on('exit', (code, signal) => exit(signal ? { signal } : { code: code ?? 0 }));
+    child.on('error', (error) => {
+      if (child.pid === undefined) exit({ error });
     });
   }
 
   /** The process id; undefined if the process could not be started. */
   get pid(): number | undefined {
-    return this.#child.pid;
+    return this.#child?.pid;
   }
 
   /** Sends an order. A worker that is already going cannot hear it, which is fine: its exit will be seen. */
   tell(order: Order): void {
-    if (this.#child.connected) this.#child.send(order, () => {});
+    if (this.#child?.connected) this.#child.send(order, () => {});
   }
 
   /** Ends the process without asking it. */
   kill(): void {
-    this.#child.kill('SIGKILL');
+    this.#child?.kill('SIGKILL');
   }
 }

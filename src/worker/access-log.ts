@@ -3,6 +3,7 @@
  * reach the file is the business of `log.ts`.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '../log.ts';
 
@@ -23,6 +24,7 @@ const LIMITS = { reqId: 200, method: 40, url: 1800, remoteAddress: 100, userAgen
 const CLIENT_CLOSED_REQUEST = 499;
 
 const kFacts = Symbol('fasticorn.facts');
+const kLogged = Symbol('fasticorn.logged');
 
 /** Has the log say what the framework made of a request, rather than what Node saw. */
 export function remember(request: IncomingMessage, facts: RequestFacts): void {
@@ -40,22 +42,16 @@ export function logRequests(server: Server, log: Logger): void {
 
   function begin(request: IncomingMessage, response: ServerResponse): void {
     const start = performance.now();
-    const { socket } = request;
-    const written = socket.bytesWritten;
-    response.once('close', () => {
-      const status = response.writableFinished ? response.statusCode : CLIENT_CLOSED_REQUEST;
-      write(request, status, socket.bytesWritten - written, start);
-    });
+    response.once('close', () => write(request, statusOf(response, request.socket), start));
   }
 
   function beginUpgrade(request: IncomingMessage, socket: Duplex): void {
     const start = performance.now();
-    const written = request.socket.bytesWritten;
-    const status = statusOf(socket);
-    socket.once('close', () => write(request, status(), request.socket.bytesWritten - written, start));
+    const status = statusWrittenTo(socket);
+    socket.once('close', () => write(request, status(), start));
   }
 
-  function write(request: IncomingMessage, status: number, bytes: number, start: number): void {
+  function write(request: IncomingMessage, status: number, start: number): void {
     const facts = (request as { [kFacts]?: RequestFacts })[kFacts];
     const { headers } = request;
     log.info({
@@ -63,17 +59,43 @@ export function logRequests(server: Server, log: Logger): void {
       method: clip(request.method ?? '', LIMITS.method),
       url: clip(request.url ?? '', LIMITS.url),
       status,
-      bytes,
+      bytes: bytesSince(request.socket),
       ms: Math.round((performance.now() - start) * 1000) / 1000,
-      remoteAddress: clip(facts?.ip ?? request.socket.remoteAddress ?? '', LIMITS.remoteAddress),
+      remoteAddress: clip(facts?.ip ?? peerOf(request), LIMITS.remoteAddress),
       userAgent: clip(headers['user-agent'] ?? '', LIMITS.userAgent),
       referer: clip(headers.referer ?? '', LIMITS.referer),
     });
   }
 }
 
+/** What was sent on a connection since this was last asked: answers go out one after the other, also to pipelined requests. */
+function bytesSince(socket: Socket & { [kLogged]?: number }): number {
+  const bytes = socket.bytesWritten - (socket[kLogged] ?? 0);
+  socket[kLogged] = socket.bytesWritten;
+  return bytes;
+}
+
+/** The address for a request that the framework has not seen. On TCP the header was taken away. */
+function peerOf({ headers, socket }: IncomingMessage): string {
+  return (
+    String(headers['x-forwarded-for'] ?? '')
+      .split(',')
+      .at(-1)!
+      .trim() ||
+    (socket.remoteAddress ?? '')
+  );
+}
+
+/** The status that was sent, unless the client did not wait for all of it: an app may break off an answer as well. */
+function statusOf(response: ServerResponse, socket: Socket): number {
+  const clientLeft = (socket.readableEnded || socket.errored) && !response.errored;
+  return response.writableFinished || (response.headersSent && !clientLeft)
+    ? response.statusCode
+    : CLIENT_CLOSED_REQUEST;
+}
+
 /** Reads the status that an app writes on an upgraded connection by itself: 101, or its refusal. */
-function statusOf(socket: Duplex): () => number {
+function statusWrittenTo(socket: Duplex): () => number {
   let status = CLIENT_CLOSED_REQUEST;
   for (const method of ['write', 'end'] as const) {
     const original = socket[method] as (...args: unknown[]) => unknown;
@@ -95,19 +117,23 @@ function statusOf(socket: Duplex): () => number {
  * are spelled out: they could forge a line, or speak to a terminal.
  */
 export function clip(text: string, most: number): string {
-  // No character takes more than six bytes; most texts are short and plain.
-  if (text.length * 6 <= most && !CONTROL.test(text)) return text;
+  if (text.length <= most - 2 && PLAIN.test(text)) return text;
   let bytes = 2;
+  // Where to cut, should the text turn out to be too long: the last place that leaves room for the mark.
+  let room = 0;
   let clean = '';
   for (const character of text) {
     const code = character.codePointAt(0)!;
     const isControl = code < 0x20 || (code >= 0x7f && code < 0xa0);
     const shown = isControl ? `\\x${code.toString(16).padStart(2, '0')}` : character;
     bytes += Buffer.byteLength(JSON.stringify(shown)) - 2;
-    if (bytes > most - 3) return `${clean}…`;
+    if (bytes > most) return `${clean.slice(0, room)}…`;
     clean += shown;
+    if (bytes <= most - MARK_BYTES) room = clean.length;
   }
   return clean;
 }
 
-const CONTROL = /[\x00-\x1f\x7f-\x9f]/;
+/** Nothing here needs more than a byte in JSON, nor speaks to a terminal. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+const MARK_BYTES = Buffer.byteLength('…');

@@ -97,6 +97,8 @@ function serverOptions(options: object, defaults: ServerDefaults, version: numbe
   return {
     ...rest,
     ...ours,
+    // Fastify's 10 s for each plugin would make a lie of a longer boot timeout.
+    pluginTimeout: 0,
     ...options,
     keepAliveTimeout: defaults.keepAliveTimeout,
   } as FastifyServerOptions;

@@ -20,9 +20,11 @@ export function trustProxy(address: Address): false | ((peer: string, hop: numbe
 /** Prepares a server's connections and requests for the address that it listens on. Call it before any other listener is added. */
 export function identifyPeers(server: Server, address: Address): void {
   if (address.kind === 'unix') server.prependListener('connection', nameUnixPeer);
-  // Fastify 4 believes some of these headers even where its trustProxy says no.
-  else
+  else {
+    server.prependListener('connection', rememberTcpPeer);
+    // Fastify 4 believes some of these headers even where its trustProxy says no.
     for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade']) stripOn(server, event);
+  }
 }
 
 /** A Unix socket has no remote address, and libraries that read one crash on undefined. */
@@ -31,6 +33,11 @@ function nameUnixPeer(socket: Socket): void {
     remoteAddress: { value: '127.0.0.1', configurable: true },
     remoteFamily: { value: 'IPv4', configurable: true },
   });
+}
+
+/** Node asks the system for the address when it is first read, which is too late once the client is gone. */
+function rememberTcpPeer(socket: Socket): void {
+  void socket.remoteAddress;
 }
 
 /**

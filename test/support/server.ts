@@ -111,7 +111,7 @@ export async function startServer(
     env: { ...process.env, WEB_CONCURRENCY: '2', ...options.env },
   });
   const server = new Server(child, socket);
-  t.after(() => server.cleanUp());
+  afterwards(t, () => server.cleanUp());
   if (!options.early) {
     await until(() => existsSync(socket) || child.exitCode !== null, `${socket} to appear`);
     if (child.exitCode !== null) throw new Error(`fasticorn ended with ${child.exitCode}: ${server.stderr}`);
@@ -120,11 +120,25 @@ export async function startServer(
   return server;
 }
 
+const endings = new WeakMap<TestContext, (() => void)[]>();
+
+/** Has the last thing undone first: a running server would put its socket back into a directory being removed. */
+function afterwards(t: TestContext, undo: () => void): void {
+  const list = endings.get(t) ?? [];
+  if (list.length === 0) {
+    endings.set(t, list);
+    t.after(() => {
+      for (const one of list.reverse()) one();
+    });
+  }
+  list.push(undo);
+}
+
 /** A directory that any user may enter (nginx's workers among them), removed when the test ends. */
 export function temporaryDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'fasticorn-test-'));
   chmodSync(directory, 0o755);
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  afterwards(t, () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   return directory;
 }
 

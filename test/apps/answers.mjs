@@ -1,0 +1,40 @@
+// Answers of every kind, for the access log.
+import { Readable } from 'node:stream';
+import { WebSocketServer } from 'ws';
+
+export default async function answers(app) {
+  app.get('/', async () => 'hello');
+  app.get('/*', async () => 'anything');
+  app.get('/missing', (_request, reply) => reply.callNotFound());
+  app.get('/boom', async () => {
+    throw new Error('boom');
+  });
+  app.get('/streamed', (_request, reply) => reply.send(Readable.from(['a'.repeat(1000), 'b'.repeat(1000)])));
+  app.get('/never', () => new Promise(() => {}));
+  app.get('/endless', (_request, reply) => {
+    reply.hijack();
+    reply.raw.writeHead(200);
+    reply.raw.write('the beginning');
+  });
+  app.get('/breaks-off', (_request, reply) => {
+    reply.send(
+      Readable.from(
+        (function* () {
+          yield 'the beginning';
+          throw new Error('the rest is not to be had');
+        })(),
+      ),
+    );
+  });
+  app.get('/log', async () => {
+    console.log('a line of the app itself');
+    return 'logged';
+  });
+
+  const sockets = new WebSocketServer({ noServer: true });
+  app.server.on('upgrade', (request, socket, head) => {
+    if (request.url === '/ws')
+      sockets.handleUpgrade(request, socket, head, (client) => client.send('welcome'));
+    else socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
+  });
+}

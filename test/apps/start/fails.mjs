@@ -1,0 +1,17 @@
+// Cannot be loaded, in the way that HOW names.
+const { HOW } = process.env;
+
+function brokenHere() {
+  throw new Error(`broken: ${HOW}`);
+}
+
+if (HOW === 'import') brokenHere();
+if (HOW === 'exit') process.exit(0);
+if (HOW === 'endless import') await new Promise(() => {});
+
+export default async function fails(app) {
+  if (HOW === 'plugin') brokenHere();
+  if (HOW === 'ready hook') app.addHook('onReady', async () => brokenHere());
+  if (HOW === 'later') setImmediate(brokenHere);
+  if (HOW === 'endless plugin' || HOW === 'later') await new Promise(() => {});
+}

@@ -1,0 +1,118 @@
+/**
+ * The rules of the design about who may know whom.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../src', import.meta.url));
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .sort();
+const source = (file: string) => readFileSync(join(root, file), 'utf8');
+const code = (file: string) => source(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+
+/** What a file imports: files of ours by their path below src, all others by their name. */
+function imports(file: string): string[] {
+  const found = code(file).matchAll(/(?:\bfrom|\bimport|\bimport\(|\brequire\()\s*'([^']+)'/g);
+  return [...found].map(([, name]) =>
+    name!.startsWith('.') ? normalize(join(dirname(file), name!)) : name!,
+  );
+}
+
+const layer = (file: string) => (file.includes('/') ? dirname(file) : file);
+const pure = ['arbiter/plan.ts', 'arbiter/state.ts', 'address.ts', 'nginx.ts', 'commands.ts'];
+const isPure = (file: string) => pure.includes(file) || file.startsWith('config/');
+
+/** Which of our files and folders each may import; `config`'s is for its types. */
+const allowed: Record<string, string[]> = {
+  'cli.ts': ['config', 'arbiter', 'errors.ts', 'log.ts', 'machine.ts'],
+  'index.ts': ['config', 'address.ts'],
+  'demo.ts': [],
+  config: ['config', 'address.ts', 'errors.ts'],
+  arbiter: [
+    'arbiter',
+    'config',
+    'protocol.ts',
+    'log.ts',
+    'address.ts',
+    'commands.ts',
+    'errors.ts',
+    'inode.ts',
+    'timing.ts',
+  ],
+  worker: ['worker', 'config', 'protocol.ts', 'log.ts', 'address.ts', 'errors.ts', 'inode.ts', 'timing.ts'],
+  'protocol.ts': ['address.ts', 'config', 'inode.ts'],
+  'log.ts': ['config', 'errors.ts', 'line-writer.ts'],
+  'line-writer.ts': ['errors.ts'],
+  'machine.ts': ['config'],
+  'nginx.ts': ['config', 'timing.ts', 'address.ts'],
+  'inode.ts': ['errors.ts'],
+};
+
+describe('imports', () => {
+  it('are found, so that the rules below mean something', () => {
+    assert(files.length > 20);
+    assert(imports('cli.ts').includes('arbiter/arbiter.ts'));
+    assert(imports('arbiter/listener.ts').includes('node:net'));
+  });
+
+  for (const file of files) {
+    it(`of ${file} point one way`, () => {
+      const ours = imports(file).filter((name) => name.endsWith('.ts'));
+      const wrong = ours.filter((name) => !(allowed[layer(file)] ?? []).includes(layer(name)));
+      assert.deepEqual(wrong, []);
+    });
+  }
+
+  it('of config into arbiter and worker are of its types only', () => {
+    for (const file of files.filter((one) => /^(arbiter|worker)\//.test(one))) {
+      const values = code(file).matchAll(/import (?!type)[^;]*from '[^']*config\/[^']*'/g);
+      assert.deepEqual([...values].map(String), [], file);
+    }
+  });
+
+  it('of arbiter and worker never reach each other', () => {
+    for (const file of files) {
+      const other = { arbiter: 'worker/', worker: 'arbiter/' }[layer(file)];
+      if (other) assert(!imports(file).some((name) => name.startsWith(other)), file);
+    }
+  });
+
+  for (const file of files.filter(isPure)) {
+    it(`of ${file} have no effects: no files, sockets, processes`, () => {
+      const builtins = imports(file).filter((name) => name.startsWith('node:'));
+      assert.deepEqual(
+        builtins.filter((name) => name !== 'node:util'),
+        [],
+      );
+      for (const name of imports(file).filter((one) => one.endsWith('.ts'))) {
+        assert(isPure(name) || ['errors.ts', 'timing.ts', 'protocol.ts'].includes(name), name);
+      }
+      assert.doesNotMatch(code(file), /\bprocess\./);
+    });
+  }
+});
+
+describe('only', () => {
+  const users = (what: RegExp) => files.filter((file) => what.test(code(file)));
+
+  it('cli.ts reads the environment and sets the exit code', () => {
+    assert.deepEqual(users(/process\.env\b/), ['cli.ts']);
+    assert.deepEqual(users(/process\.exitCode\b/), ['cli.ts']);
+  });
+
+  it('listener.ts touches a private handle of node:net', () => {
+    assert.deepEqual(users(/_createServerHandle|\._handle\b|process\.binding/), ['arbiter/listener.ts']);
+  });
+});
+
+describe('each file', () => {
+  for (const file of files) {
+    it(`${file} says at its top what it is for`, () => {
+      assert.match(source(file), /^(#!.*\n)?\/\*\*\n \* \S/);
+    });
+  }
+});

@@ -1,0 +1,95 @@
+/**
+ * What becomes of the workers when their arbiter is killed: they make room for a next server, answer everybody who
+ * has come, and go.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { fetchFrom } from './support/http.ts';
+import { RawConnection } from './support/raw.ts';
+import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+
+/** Starts the lifecycle app with two workers; `marks()` counts what its handlers and hooks have done. */
+async function start(t: TestContext) {
+  const file = join(temporaryDirectory(t), 'marks');
+  writeFileSync(file, '');
+  const server = await startServer(t, app('lifecycle.mjs'), ['-w', '2'], { env: { MARKS: file } });
+  await until(() => server.log().some(({ msg }) => msg.endsWith('is ready')), 'the second worker');
+  const marks = (name: string) =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => line === name).length;
+  return { server, marks, workers: server.workers() };
+}
+
+/** Keeps so many workers busy, each in its event loop. */
+async function block(server: Server, marks: (name: string) => number, count: number, ms: number) {
+  const blocked: RawConnection[] = [];
+  while (marks('block') < count) {
+    const before = marks('block');
+    const connection = await RawConnection.open(server.socket);
+    connection.get(`/block?ms=${ms}`);
+    blocked.push(connection);
+    await until(() => marks('block') > before, 'a worker to be blocked');
+  }
+  return blocked;
+}
+
+const allGone = (workers: number[]) => until(() => !workers.some(isRunning), 'the workers to be gone', 40);
+
+describe('the workers of a killed arbiter', () => {
+  it('remove both names, run onClose, and end', async (t) => {
+    const { server, marks, workers } = await start(t);
+    server.kill('SIGKILL');
+    await until(() => readdirSync(dirname(server.socket)).length === 0, 'the names to be gone');
+    await allGone(workers);
+    assert.equal(marks('onClose'), 2);
+  });
+
+  it('answer what was in flight', async (t) => {
+    const { server, marks, workers } = await start(t);
+    const connection = await RawConnection.open(server.socket);
+    connection.get('/slow?ms=1500');
+    await until(() => marks('slow') === 1, 'the request to be in flight');
+    server.kill('SIGKILL');
+    await allGone(workers);
+    assert.match(connection.received, /\r\n\r\nslow$/);
+  });
+
+  it('answer 200 connections that were in the queue', async (t) => {
+    const { server, marks, workers } = await start(t);
+    await block(server, marks, 2, 2000);
+    const waiting = await Promise.all(Array.from({ length: 200 }, () => RawConnection.open(server.socket)));
+    for (const connection of waiting) connection.post('/body', 'queued');
+    server.kill('SIGKILL');
+    await allGone(workers);
+    assert.equal(waiting.filter(({ received }) => received.endsWith('\r\n\r\nqueued')).length, 200);
+    assert.equal(existsSync(server.socket), false);
+  });
+});
+
+describe('a start right after the arbiter was killed', () => {
+  for (const blocked of [0, 1]) {
+    const title = blocked === 0 ? 'succeeds' : 'succeeds also with the loop of one of the workers blocked';
+    it(`${title}; the orphans leave its socket alone`, async (t) => {
+      const { server, marks, workers } = await start(t);
+      const blockers = await block(server, marks, blocked, 4000);
+      server.kill('SIGKILL');
+      const next = await startServer(t, app('echo.mjs'), ['-w', '1'], {
+        socket: server.socket,
+        early: true,
+      });
+      await until(() => next.log().some(({ msg }) => msg.startsWith('ready')), 'the next one to be ready');
+      const { ino } = lstatSync(server.socket);
+      await allGone(workers);
+      for (const { received } of blockers) assert.match(received, /\r\n\r\nblocked$/);
+      assert.equal(lstatSync(server.socket).ino, ino);
+      assert.equal((await fetchFrom({ socketPath: server.socket }, '/')).body, 'hello');
+      assert.deepEqual(
+        next.log().filter(({ level }) => level >= 40),
+        [],
+      );
+    });
+  }
+});

@@ -1,0 +1,165 @@
+/**
+ * What keeps a server from starting, and what it says and exits with then: one reason, once.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { fasticorn, type Outcome } from './support/command.ts';
+import { app, temporaryDirectory } from './support/server.ts';
+
+/** Tries to serve an app with three workers on a path of its own, which is to be as empty as before. */
+async function start(t: TestContext, spec: string, how = '', args: string[] = []): Promise<Outcome> {
+  const socket = join(temporaryDirectory(t), 'app.sock');
+  const outcome = await fasticorn(t, ['-b', `unix:${socket}`, '-w', '3', ...args, spec], {
+    env: { HOW: how },
+  });
+  assert.deepEqual(readdirSync(dirname(socket)), []);
+  return outcome;
+}
+
+const count = (text: string, what: RegExp): number => text.match(new RegExp(what, 'g'))?.length ?? 0;
+
+describe('an app that cannot be loaded', () => {
+  const cases: [what: string, how: string, code: number, reason: RegExp][] = [
+    ['throws when it is imported', 'import', 4, /"msg":"[^"]* cannot be loaded: broken: import"/],
+    ['throws in its plugin', 'plugin', 4, /"msg":"[^"]* cannot be loaded: broken: plugin"/],
+    ['throws in an onReady hook', 'ready hook', 4, /"msg":"[^"]* cannot be loaded: broken: ready hook"/],
+    [
+      'throws outside of its plugin, while it boots',
+      'later',
+      4,
+      /"msg":"[^"]* cannot be loaded: broken: later"/,
+    ],
+    ['ends its process', 'exit', 3, /exited with code 0 before it was ready/],
+  ];
+  for (const [what, how, code, reason] of cases) {
+    it(`since it ${what} ends the start with ${code}`, async (t) => {
+      const outcome = await start(t, app('start/fails.mjs'), how);
+      assert.equal(outcome.code, code);
+      assert.equal(count(outcome.stderr, reason), 1, outcome.stderr);
+      assert.equal(count(outcome.stderr, /"level":60/), 1);
+      if (code === 4)
+        assert.equal(count(outcome.stderr, /at (Immediate\.)?brokenHere \(/), 1, 'its stack, once');
+      assert.equal(outcome.stdout, '');
+    });
+  }
+
+  for (const how of ['endless import', 'endless plugin']) {
+    it(`since it never comes to an end (${how}) ends the start with 3 after --boot-timeout`, async (t) => {
+      const outcome = await start(t, app('start/fails.mjs'), how, ['--boot-timeout', '1']);
+      assert.equal(outcome.code, 3);
+      assert.match(outcome.stderr, /is not ready after 1 s \(--boot-timeout\): killed/);
+    });
+  }
+
+  for (const [name, source] of [
+    ['app.mjs', 'export default async function app() {\n  const = 1;\n}\n'],
+    ['app.cjs', 'module.exports = async function app() {\n  const = 1;\n}\n'],
+  ] as const) {
+    it(`since it has a syntax error ends the start with 4 and the place of the error: ${name}`, async (t) => {
+      const file = join(temporaryDirectory(t), name);
+      writeFileSync(file, source);
+      const { code, stderr } = await start(t, file);
+      assert.equal(code, 4);
+      assert.equal(count(stderr, /"level":60/), 1);
+      assert.match(stderr, new RegExp(`${name}:2\\\\n`));
+      assert.match(stderr, /SyntaxError: Unexpected token/);
+    });
+  }
+
+  const mistakes: [what: string, spec: string, reason: RegExp][] = [
+    ['there is no such file', 'no-such-app.mjs', /no-such-app\.mjs: there is no such file or package/],
+    [
+      'there is no such export',
+      `${app('start/exports.mjs')}:nothing`,
+      /no function by the name of \\"nothing\\"/,
+    ],
+    [
+      'the export is not a function',
+      `${app('start/exports.mjs')}:notAPlugin`,
+      /no function by the name of \\"notAPlugin\\"/,
+    ],
+  ];
+  for (const [what, spec, reason] of mistakes) {
+    it(`since ${what} ends the start with 4 and no stack`, async (t) => {
+      const { code, stderr } = await start(t, spec);
+      assert.equal(code, 4);
+      assert.equal(count(stderr, reason), 1, stderr);
+      assert.equal(count(stderr, /"level":60/), 1);
+      assert.doesNotMatch(stderr, /"stack"/);
+    });
+  }
+});
+
+describe('a command line that cannot be served', () => {
+  it('without an app is answered by the usage', async (t) => {
+    const { code, stdout, stderr } = await fasticorn(t, []);
+    assert.equal(code, 1);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^Usage: fasticorn \[options\] <app>\n/);
+  });
+
+  it('with an unknown flag is answered by the right spelling', async (t) => {
+    const { code, stderr } = await fasticorn(t, ['--worker', '2', app('echo.mjs')]);
+    assert.equal(code, 1);
+    assert.equal(stderr, 'fasticorn: unknown flag --worker: did you mean --workers?\n');
+  });
+
+  it('with an error log that cannot be opened is refused before anything starts', async (t) => {
+    const directory = join(temporaryDirectory(t), 'a-directory');
+    mkdirSync(directory);
+    for (const action of [[], ['--check-config']]) {
+      const socket = join(directory, 'app.sock');
+      const args = ['-b', `unix:${socket}`, '--error-logfile', directory, ...action, app('echo.mjs')];
+      const { code, stderr } = await fasticorn(t, args);
+      assert.equal(code, 1);
+      assert.match(stderr, /^fasticorn: --error-logfile \S+: cannot open it for appending: .*\n$/);
+      assert.equal(existsSync(socket), false);
+    }
+  });
+});
+
+describe('--check-config', () => {
+  it('loads a good app without touching the socket', async (t) => {
+    const socket = join(temporaryDirectory(t), 'app.sock');
+    const args = ['--check-config', '-b', `unix:${socket}`, app('start/exports.mjs')];
+    const { code, stdout, stderr } = await fasticorn(t, args);
+    assert.deepEqual(
+      { code, stdout, stderr },
+      { code: 0, stdout: `the settings are valid, and ${app('start/exports.mjs')} loads\n`, stderr: '' },
+    );
+    assert.deepEqual(readdirSync(dirname(socket)), []);
+  });
+
+  const bad: [how: string, code: number, reason: RegExp][] = [
+    ['plugin', 4, /^fasticorn: Error: broken: plugin\n.* at brokenHere \(/],
+    ['exit', 3, /ended its process before it was ready\n$/],
+    ['endless plugin', 3, /is not ready after 1 s \(--boot-timeout\)\n$/],
+  ];
+  for (const [how, code, reason] of bad) {
+    it(`says why an app does not load, and exits with ${code}: ${how}`, async (t) => {
+      const args = ['--check-config', '--boot-timeout', '1', app('start/fails.mjs')];
+      const outcome = await fasticorn(t, args, { env: { HOW: how } });
+      assert.equal(outcome.code, code);
+      assert.match(outcome.stderr, reason);
+      assert.equal(outcome.stdout, '');
+    });
+  }
+});
+
+describe('instead of serving', () => {
+  const prints: [args: string[], text: RegExp][] = [
+    [['--version'], /^fasticorn \d+\.\d+\.\d+ \(Node \d+\.\d+\.\d+\)\n$/],
+    [['--help'], /\nUsage: fasticorn \[options\] <app>\n[\s\S]*--graceful-timeout SECONDS/],
+    [['-w', '7', '--print-config'], /^workers += {1,2}7 +# flag -w$/m],
+  ];
+  for (const [args, text] of prints) {
+    it(`${args.at(-1)} prints to standard output and exits with 0`, async (t) => {
+      const { code, stdout, stderr } = await fasticorn(t, args);
+      assert.equal(code, 0);
+      assert.match(stdout, text);
+      assert.equal(stderr, '');
+    });
+  }
+});

@@ -1,0 +1,33 @@
+/**
+ * A process that binds a path and publishes it when it is told to, without the time that an app takes to boot in
+ * between: so that many can do it in the same instant.
+ */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { type Listener, openListener } from '../../src/arbiter/listener.ts';
+
+const silent = { onRestored() {}, onForeign() {}, onLost() {} };
+let listener: Listener | undefined;
+
+const steps = {
+  async bind(path: string) {
+    const settings = { bind: { kind: 'unix', path }, socketMode: 0o666, socketGroup: undefined } as const;
+    listener = await openListener(settings, silent);
+    await once(createServer().listen({ fd: listener.fd }), 'listening');
+    return 'bound';
+  },
+  async publish() {
+    return listener!.publish().then(
+      () => 'won',
+      (error: Error) => `${error.name}: ${error.message}`,
+    );
+  },
+  async withdraw() {
+    listener!.withdraw();
+    return 'withdrawn';
+  },
+};
+
+process.on('message', async ([step, path]: [keyof typeof steps, string]) => {
+  process.send?.(await steps[step](path));
+});

@@ -1,0 +1,94 @@
+/**
+ * Single requests over a socket or a port, for tests that look at one answer; and servers on a port.
+ */
+import { once } from 'node:events';
+import { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from 'node:http';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import type { TestContext } from 'node:test';
+import { type Server, type ServerOptions, startServer, until } from './server.ts';
+
+/** Where a server listens: a Unix socket, or a port on loopback. */
+export type Target = { socketPath: string } | { port: number };
+
+export interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+  /** The body as JSON. */
+  json<T = Record<string, unknown>>(): T;
+}
+
+/** One request on a connection of its own. */
+export async function fetchFrom(
+  target: Target,
+  path: string,
+  options: RequestOptions & { body?: string | Buffer } = {},
+): Promise<Answer> {
+  const { body, ...rest } = options;
+  const outgoing = request({ host: '127.0.0.1', ...target, path, agent: false, ...rest });
+  outgoing.end(body);
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+  const received = await text(incoming);
+  return {
+    status: incoming.statusCode!,
+    headers: incoming.headers,
+    body: received,
+    json: <T>() => JSON.parse(received) as T,
+  };
+}
+
+/** Everything that the server sends, in answer to these bytes, until it ends the connection. */
+export async function exchange(target: Target, bytes: string | Buffer): Promise<string> {
+  const socket = open(target);
+  socket.setEncoding('latin1');
+  let received = '';
+  socket.on('data', (chunk) => {
+    received += chunk;
+  });
+  socket.on('error', () => {});
+  socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
+  await once(socket, 'close');
+  return received;
+}
+
+/** A bare connection. */
+export function open(target: Target): Socket {
+  return 'port' in target ? connect(target.port, '127.0.0.1') : connect(target.socketPath);
+}
+
+/** Starts a server on a free port of loopback, and waits until it accepts. */
+export async function startOnPort(
+  t: TestContext,
+  file: string,
+  args: readonly string[] = [],
+  options: ServerOptions = {},
+): Promise<{ server: Server; target: { port: number } }> {
+  const port = await freePort();
+  const server = await startServer(t, file, ['-b', `127.0.0.1:${port}`, ...args], {
+    ...options,
+    early: true,
+  });
+  await until(() => accepts(port) || server.process.exitCode !== null, `port ${port}`);
+  if (server.process.exitCode !== null) throw new Error(`fasticorn ended: ${server.stderr}`);
+  return { server, target: { port } };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const client = connect(port, '127.0.0.1');
+  const connected = await once(client, 'connect').then(
+    () => true,
+    () => false,
+  );
+  client.destroy();
+  return connected;
+}
