@@ -66,8 +66,10 @@ export class LineWriter {
       this.#lastChunkBytes = bytes;
     }
     if (!this.#options.buffered) this.#writeNow();
-    else if (this.#chunks.length > 1 && !this.#trouble) this.#writeNow();
-    else this.#arm(FLUSH_EVERY);
+    else {
+      if (this.#chunks.length > 1 && !this.#trouble) this.#writeNow(1);
+      this.#arm(FLUSH_EVERY);
+    }
   }
 
   /** Writes everything that waits before returning, for a process that is about to end. Gives up after a second. */
@@ -80,9 +82,9 @@ export class LineWriter {
     }
   }
 
-  /** Writes until nothing waits; false if the destination did not take it all. */
-  #writeNow(): boolean {
-    let chunk = this.#next();
+  /** Writes until only so many chunks are left; false if the destination did not take it all. */
+  #writeNow(leave = 0): boolean {
+    let chunk = this.#next(leave);
     while (chunk) {
       try {
         this.#written += writeSync(this.#fd, chunk, this.#written);
@@ -91,14 +93,13 @@ export class LineWriter {
         return false;
       }
       if (this.#written === chunk.length) this.#done(chunk);
-      chunk = this.#next();
+      chunk = this.#next(leave);
     }
     return true;
   }
 
-  #next(): Buffer | undefined {
-    const text = this.#current ? undefined : this.#chunks.shift();
-    if (text !== undefined) this.#current = Buffer.from(text);
+  #next(leave: number): Buffer | undefined {
+    if (!this.#current && this.#chunks.length > leave) this.#current = Buffer.from(this.#chunks.shift()!);
     return this.#current;
   }
 

@@ -34,8 +34,8 @@ export type Order =
 /** Worker to arbiter. */
 export type Report =
   | { type: 'ready' }
-  /** The app could not be loaded, and the worker is about to exit. A stack is there if it is the app's own. */
-  | { type: 'failed'; message: string; stack?: string }
+  /** The worker cannot serve, and is about to exit. A stack is there if it is the app's own. */
+  | { type: 'failed'; exitCode: number; message: string; stack?: string }
   /** An error that the app did not catch: the worker drains by itself and wants to be replaced. */
   | { type: 'broken'; message: string }
   /** The worker itself received SIGTERM: it goes on until the arbiter has a replacement. */

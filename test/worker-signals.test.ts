@@ -32,7 +32,7 @@ describe('a worker that gets', () => {
     process.kill(worker, 'SIGTERM');
     // Somebody answers at every moment.
     await until(async () => (await answering(server)) !== worker, 'another worker to answer');
-    await until(() => !isRunning(worker), 'the old one to be gone');
+    await until(() => !server.workers().includes(worker), 'the old one to be gone');
     const [replacement] = server.workers();
     assert.equal(await answering(server), replacement);
     const order = server.log().map(({ msg }) => msg.replace(/ \(pid \d+\)/, ''));

@@ -253,12 +253,7 @@ export class Arbiter {
       this.#log.warn(`${name} ${describe(how)} while it was stopping`);
     this.#workers.delete(id);
     this.#failures.delete(id);
-    this.#state = exited(
-      this.#state,
-      id,
-      performance.now(),
-      failure ? ExitCode.appFailed : ExitCode.bootFailed,
-    );
+    this.#state = exited(this.#state, id, performance.now(), failure?.exitCode ?? ExitCode.bootFailed);
     if (!starting && !expected) this.#logDelay(worker?.slot);
     this.#settle();
   }
@@ -285,6 +280,5 @@ function describe(how: WorkerExit): string {
 }
 
 function errorFields(failure: FailedReport | undefined): object {
-  // The shape that pino gives an Error, so that pino-pretty shows the stack as one.
-  return failure?.stack ? { err: { type: 'Error', message: failure.message, stack: failure.stack } } : {};
+  return failure?.stack ? { err: Object.assign(new Error(failure.message), { stack: failure.stack }) } : {};
 }

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
-import { UserError } from '../errors.ts';
+import { ExitCode, UserError } from '../errors.ts';
 import type { AppSpec } from '../protocol.ts';
 
 /** What the server wants of the app's Fastify instance, where the app's own `options` say nothing else. */
@@ -50,7 +50,7 @@ export async function loadApp(spec: AppSpec, defaults: ServerDefaults): Promise<
       ? exports.default
       : exports;
   if (typeof plugin !== 'function') {
-    throw new UserError(
+    throw unloadable(
       exportName
         ? `${spec}: the module has no function by the name of "${exportName}"`
         : `${spec}: the module's default export is not a function; export default async function (app, opts) { … }`,
@@ -58,7 +58,7 @@ export async function loadApp(spec: AppSpec, defaults: ServerDefaults): Promise<
   }
   const options = module.options ?? exports.options ?? {};
   if (options.https || options.http2) {
-    throw new UserError(`${spec}: its options set https or http2; TLS ends at the proxy, remove them`);
+    throw unloadable(`${spec}: its options set https or http2; TLS ends at the proxy, remove them`);
   }
   const { create, version } = fastifyOf(file);
   const app = create(serverOptions(options, defaults, version));
@@ -67,6 +67,8 @@ export async function loadApp(spec: AppSpec, defaults: ServerDefaults): Promise<
   await app.ready();
   return { app };
 }
+
+const unloadable = (message: string): UserError => new UserError(message, ExitCode.appFailed);
 
 async function importModule(file: string): Promise<AppModule> {
   const url = pathToFileURL(file).href;
@@ -111,7 +113,7 @@ function resolveApp(spec: AppSpec): { file: string; exportName: string | undefin
   const colon = spec.lastIndexOf(':');
   const file = colon > 0 ? findModule(spec.slice(0, colon)) : undefined;
   if (file) return { file, exportName: spec.slice(colon + 1) };
-  throw new UserError(`${spec}: there is no such file or package, seen from ${process.cwd()}`);
+  throw unloadable(`${spec}: there is no such file or package, seen from ${process.cwd()}`);
 }
 
 function findModule(name: string): string | undefined {
@@ -139,5 +141,5 @@ function fastifyOf(file: string): { create: typeof import('fastify').fastify; ve
       if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
     }
   }
-  throw new UserError('the package fastify is not installed; npm install fastify');
+  throw unloadable('the package fastify is not installed; npm install fastify');
 }

@@ -4,7 +4,8 @@
  */
 import type * as net from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { UserError } from '../errors.ts';
+import { formatAddress } from '../address.ts';
+import { ExitCode, errorCode, UserError } from '../errors.ts';
 import { removeIfSame } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import type { Farewell, InheritedSocket, Order, Report } from '../protocol.ts';
@@ -97,10 +98,17 @@ class Worker {
       queue: 'leave',
     };
     adopt(server, socket, config.backlog);
-    await app.listen({
-      ...(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }),
-      listenTextResolver: () => LISTENING,
-    });
+    try {
+      await app.listen({
+        ...(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }),
+        listenTextResolver: () => LISTENING,
+      });
+    } catch (error) {
+      // Two servers may bind one port at once; only the first to listen gets it.
+      const reason =
+        errorCode(error) === 'EADDRINUSE' ? 'the port is taken; stop who has it' : 'cannot listen';
+      throw new UserError(`--bind ${formatAddress(address)}: ${reason} (${errorCode(error) ?? error})`);
+    }
     report({ type: 'ready' });
   }
 
@@ -110,8 +118,13 @@ class Worker {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
     const failure: Report =
       error instanceof UserError
-        ? { type: 'failed', message }
-        : { type: 'failed', message: `${app} cannot be loaded: ${message}`, stack: stack ?? message };
+        ? { type: 'failed', exitCode: error.exitCode, message }
+        : {
+            type: 'failed',
+            exitCode: ExitCode.appFailed,
+            message: `${app} cannot be loaded: ${message}`,
+            stack: stack ?? message,
+          };
     report(failure, () => process.exit(1));
   }
 

@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { LineWriter, MAX_LINE, openLog } from '../src/line-writer.ts';
+import { temporaryDirectory, until } from './support/server.ts';
+
+/** A named pipe whose both ends do not block: as full as it can be, a write to it fails with EAGAIN. */
+function pipe(t: TestContext): { fd: number; read(): string } {
+  const path = join(temporaryDirectory(t), 'pipe');
+  spawnSync('mkfifo', [path]);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  t.after(() => {
+    closeSync(fd);
+    closeSync(reader);
+  });
+  const buffer = Buffer.alloc(1 << 20);
+  const read = () => {
+    let text = '';
+    for (;;) {
+      try {
+        const bytes = readSync(reader, buffer);
+        if (bytes === 0) return text;
+        text += buffer.toString('utf8', 0, bytes);
+      } catch {
+        return text;
+      }
+    }
+  };
+  return { fd, read };
+}
+
+const numbered = (count: number, length = 100) =>
+  Array.from({ length: count }, (_, n) => `${String(n).padEnd(length - 1, '.')}\n`);
+
+describe('LineWriter', () => {
+  it('writes whole lines in chunks of at most 4,096 bytes', (t) => {
+    const { fd, read } = pipe(t);
+    const writer = new LineWriter(fd, { buffered: true });
+    const seen: string[] = [];
+    for (const line of numbered(500, 333)) {
+      writer.write(line);
+      const chunk = read();
+      if (chunk) seen.push(chunk);
+    }
+    writer.flushSync();
+    seen.push(read());
+    assert.equal(seen.join(''), numbered(500, 333).join(''));
+    for (const chunk of seen) {
+      assert.ok(chunk.endsWith('\n'));
+      assert.ok(chunk.length <= MAX_LINE, `${chunk.length}`);
+    }
+    assert.ok(seen.length <= Math.ceil(500 / Math.floor(MAX_LINE / 333)), 'no more writes than it takes');
+  });
+
+  it('writes a line at once when it is not to buffer', (t) => {
+    const { fd, read } = pipe(t);
+    new LineWriter(fd, { buffered: false }).write('now\n');
+    assert.equal(read(), 'now\n');
+  });
+
+  it('writes what it holds by itself after a while', async (t) => {
+    const { fd, read } = pipe(t);
+    const writer = new LineWriter(fd, { buffered: true });
+    writer.write('later\n');
+    assert.equal(read(), '');
+    let text = '';
+    await until(() => {
+      text += read();
+      return text === 'later\n';
+    }, 'the line');
+  });
+
+  it('loses nothing when a pipe is full for a while, and says nothing about it', async (t) => {
+    const { fd, read } = pipe(t);
+    const events: unknown[] = [];
+    const writer = new LineWriter(fd, { buffered: true, onTrouble: (event) => events.push(event) });
+    // More than a pipe takes, less than may wait.
+    const lines = numbered(5000);
+    for (const line of lines) writer.write(line);
+    let text = read();
+    assert.ok(text.length < lines.length * 100, 'the pipe was full');
+    await until(() => {
+      text += read();
+      return text.length >= lines.length * 100;
+    }, 'all lines');
+    assert.equal(text, lines.join(''));
+    assert.deepEqual(events, []);
+  });
+
+  it('goes on where a write was cut short, in a line that is longer than a pipe is wide', async (t) => {
+    const { fd, read } = pipe(t);
+    const writer = new LineWriter(fd, { buffered: false });
+    const long = `${'x'.repeat(200_000)}\n`;
+    writer.write(long);
+    writer.write('next\n');
+    let text = '';
+    await until(() => {
+      text += read();
+      return text.endsWith('next\n');
+    }, 'both lines');
+    assert.equal(text, `${long}next\n`);
+  });
+
+  it('holds a bounded amount of lines, then drops and counts them', async (t) => {
+    const { fd, read } = pipe(t);
+    const events: object[] = [];
+    const writer = new LineWriter(fd, { buffered: true, onTrouble: (event) => events.push(event) });
+    const lines = numbered(30_000);
+    for (const line of lines) writer.write(line);
+    let text = '';
+    await until(() => {
+      text += read();
+      return events.length > 0;
+    }, 'room again');
+    writer.flushSync();
+    await until(() => {
+      const more = read();
+      writer.flushSync();
+      text += more;
+      return more === '';
+    }, 'the rest');
+    const { lost } = events[0] as { lost: number };
+    assert.ok(lost > 10_000, `${lost}`);
+    assert.equal(text, lines.slice(0, lines.length - lost).join(''));
+  });
+
+  it('tells once that the destination takes nothing, and goes on taking lines', () => {
+    const full = openSync('/dev/full', 'a');
+    const events: { error?: Error }[] = [];
+    const writer = new LineWriter(full, {
+      buffered: false,
+      onTrouble: (event) => events.push(event as object),
+    });
+    for (const line of numbered(50_000)) writer.write(line);
+    assert.equal(events.length, 1);
+    assert.match(String(events[0]?.error), /ENOSPC/);
+    closeSync(full);
+  });
+
+  it('gives up a last flush that cannot succeed', () => {
+    const full = openSync('/dev/full', 'a');
+    const writer = new LineWriter(full, { buffered: true });
+    writer.write('lost\n');
+    writer.flushSync();
+    closeSync(full);
+  });
+});
+
+describe('openLog', () => {
+  it('appends to a file, and creates it', (t) => {
+    const path = join(temporaryDirectory(t), 'log');
+    for (const line of ['one\n', 'two\n']) {
+      const fd = openLog(path);
+      new LineWriter(fd, { buffered: false, ownFile: true }).write(line);
+      closeSync(fd);
+    }
+    assert.equal(readFileSync(path, 'utf8'), 'one\ntwo\n');
+  });
+
+  it('refuses a directory', (t) => {
+    assert.throws(() => openLog(temporaryDirectory(t)), { code: 'EISDIR' });
+  });
+});
