@@ -85,7 +85,8 @@ describe('An app that no longer boots', () => {
   it('leaves the workers that serve alone, is tried again and again, and recovers', async (t) => {
     const broken = join(temporaryDirectory(t), 'broken');
     const server = await startServer(t, file, ['-w', '2'], { env: { BROKEN_IF: broken } });
-    await until(() => server.workers().length === 2, 'two workers');
+    const serving = new Set<string>();
+    await until(async () => serving.add(await get(server, '/pid')).size === 2, 'both workers to serve');
     const survivor = server.workers()[1]!;
     writeFileSync(broken, '');
     process.kill(server.workers()[0]!, 'SIGKILL');

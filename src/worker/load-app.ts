@@ -99,6 +99,8 @@ function serverOptions(options: object, defaults: ServerDefaults, version: numbe
   return {
     ...rest,
     ...ours,
+    // Fastify asks the header first, and an app that makes its own ids wants to be asked.
+    ...('genReqId' in options ? { requestIdHeader: false as const } : {}),
     // Fastify's 10 s for each plugin would make a lie of a longer boot timeout.
     pluginTimeout: 0,
     ...options,
