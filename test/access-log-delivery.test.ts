@@ -14,9 +14,12 @@ import { app, type Server, startServer, temporaryDirectory, until } from './supp
 
 const file = app('answers.mjs');
 
-/** Sends requests as fast as it goes, and resolves when all are answered with 200. */
+/**
+ * Sends requests as fast as it goes, and resolves when all are answered with 200. Each has a connection of its own,
+ * as otherwise one worker may have accepted all connections.
+ */
 async function send(server: Server, count: number, path: (n: number) => string, headers = {}): Promise<void> {
-  const pool = new Pool('http://localhost', { socketPath: server.socket, connections: 16 });
+  const pool = new Pool('http://localhost', { socketPath: server.socket, connections: 16, pipelining: 0 });
   let next = 0;
   const client = async () => {
     while (next < count) {
@@ -64,6 +67,7 @@ describe('The access log', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, string>);
     const numbers = new Set(lines.map(({ url }) => Number(url!.split('/')[1])));
+    assert.equal(new Set(lines.map(({ pid }) => pid)).size, 4, 'every worker wrote');
     assert.equal(lines.length, 20_000);
     assert.equal(numbers.size, 20_000);
   });

@@ -6,6 +6,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '../log.ts';
+import type { OnOver } from './connections.ts';
 
 /** What the framework knows better than Node about a request. */
 export interface RequestFacts {
@@ -31,47 +32,44 @@ export function remember(request: IncomingMessage, facts: RequestFacts): void {
   (request as { [kFacts]?: RequestFacts })[kFacts] = facts;
 }
 
-/** Writes a line to `log` for each request of the server. Call it when all of the app's listeners are in place. */
-export function logRequests(server: Server, log: Logger): void {
-  server.prependListener('request', begin);
-  for (const event of ['checkContinue', 'checkExpectation'] as const) {
-    if (server.listenerCount(event) > 0) server.prependListener(event, begin);
-  }
-  // A listener for upgrades where the app has none would change what Node does with them.
-  if (server.listenerCount('upgrade') > 0) server.prependListener('upgrade', beginUpgrade);
+/** Returns what writes the line of a request that is over. */
+export function accessLine(log: Logger): OnOver {
+  return (request, response, began, over) =>
+    write(log, request, statusOf(response, request.socket), over - began);
+}
 
-  function begin(request: IncomingMessage, response: ServerResponse): void {
-    const start = performance.now();
-    response.once('close', () => write(request, statusOf(response, request.socket), start));
-  }
-
-  function beginUpgrade(request: IncomingMessage, socket: Duplex): void {
-    const start = performance.now();
+/** Writes a line for each upgraded connection when it ends. Call it when all of the app's listeners are in place. */
+export function logUpgrades(server: Server, log: Logger): void {
+  // A listener where the app has none would change what Node does with upgrades.
+  if (server.listenerCount('upgrade') === 0) return;
+  server.prependListener('upgrade', (request, socket) => {
+    const began = performance.now();
     const status = statusWrittenTo(socket);
-    socket.once('close', () => write(request, status(), start));
-  }
+    socket.once('close', () => write(log, request, status(), performance.now() - began));
+  });
+}
 
-  function write(request: IncomingMessage, status: number, start: number): void {
-    const facts = (request as { [kFacts]?: RequestFacts })[kFacts];
-    const { headers } = request;
-    log.info({
-      reqId: clip(String(facts?.id ?? headers['x-request-id'] ?? ''), LIMITS.reqId),
-      method: clip(request.method ?? '', LIMITS.method),
-      url: clip(request.url ?? '', LIMITS.url),
-      status,
-      bytes: bytesSince(request.socket),
-      ms: Math.round((performance.now() - start) * 1000) / 1000,
-      remoteAddress: clip(facts?.ip ?? peerOf(request), LIMITS.remoteAddress),
-      userAgent: clip(headers['user-agent'] ?? '', LIMITS.userAgent),
-      referer: clip(headers.referer ?? '', LIMITS.referer),
-    });
-  }
+function write(log: Logger, request: IncomingMessage, status: number, ms: number): void {
+  const facts = (request as { [kFacts]?: RequestFacts })[kFacts];
+  const { headers } = request;
+  log.info({
+    reqId: clip(String(facts?.id ?? headers['x-request-id'] ?? ''), LIMITS.reqId),
+    method: clip(request.method ?? '', LIMITS.method),
+    url: clip(request.url ?? '', LIMITS.url),
+    status,
+    bytes: bytesSince(request.socket),
+    ms: Math.round(ms * 1000) / 1000,
+    remoteAddress: clip(facts?.ip ?? peerOf(request), LIMITS.remoteAddress),
+    userAgent: clip(headers['user-agent'] ?? '', LIMITS.userAgent),
+    referer: clip(headers.referer ?? '', LIMITS.referer),
+  });
 }
 
 /** What was sent on a connection since this was last asked: answers go out one after the other, also to pipelined requests. */
 function bytesSince(socket: Socket & { [kLogged]?: number }): number {
-  const bytes = socket.bytesWritten - (socket[kLogged] ?? 0);
-  socket[kLogged] = socket.bytesWritten;
+  const all = socket.bytesWritten;
+  const bytes = all - (socket[kLogged] ?? 0);
+  socket[kLogged] = all;
   return bytes;
 }
 

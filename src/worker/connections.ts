@@ -18,13 +18,23 @@ interface Connection {
   last: ServerResponse | undefined;
 }
 
-/** Watches a server's connections. To be made before the server listens. */
+/** Called when a response is over, in whatever way; times are milliseconds of a monotonic clock. */
+export type OnOver = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  began: number,
+  over: number,
+) => void;
+
+/** Watches a server's connections. To be made when all of the app's listeners are in place. */
 export class Connections {
   readonly #open = new Map<Socket, Connection>();
+  readonly #onOver: OnOver | undefined;
   #closing = false;
   #accepted = 0;
 
-  constructor(server: Server) {
+  constructor(server: Server, onOver?: OnOver) {
+    this.#onOver = onOver;
     server.on('connection', (socket) => this.#add(socket));
     server.prependListener('request', (request, response) => this.#begin(request, response));
     // Where the app handles these events itself, Node emits them instead of `request`.
@@ -97,13 +107,16 @@ export class Connections {
   #begin(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#open.get(request.socket);
     if (!connection) return;
+    const began = performance.now();
     connection.pending.push(response);
     if (this.#closing) markLast(connection);
     response.once('close', () => {
+      const over = performance.now();
       connection.pending.splice(connection.pending.indexOf(response), 1);
-      settle(connection);
+      settle(connection, over);
       // An answer that was given before the whole body had come: the rest of the body is no new request.
-      if (!request.complete) request.once('close', () => settle(connection));
+      if (!request.complete) request.once('close', () => settle(connection, performance.now()));
+      this.#onOver?.(request, response, began, over);
     });
   }
 }
@@ -113,9 +126,9 @@ function end(socket: Socket): void {
   socket.end(() => socket.destroy());
 }
 
-function settle(connection: Connection): void {
+function settle(connection: Connection, now: number): void {
   connection.settledBytes = connection.socket.bytesRead;
-  connection.idleSince = performance.now();
+  connection.idleSince = now;
 }
 
 function isIdle({ pending, socket, settledBytes }: Connection): boolean {

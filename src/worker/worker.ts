@@ -9,7 +9,7 @@ import { ExitCode, errorCode, UserError } from '../errors.ts';
 import { removeIfSame } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import type { Farewell, InheritedSocket, Order, Report } from '../protocol.ts';
-import { logRequests, remember } from './access-log.ts';
+import { accessLine, logUpgrades, remember } from './access-log.ts';
 import { isRequestNoise, LISTENING } from './app-log.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
@@ -89,10 +89,11 @@ class Worker {
       return report({ type: 'ready' }, () => process.exit(0));
     }
     const { server } = app;
-    if (this.#accessLog) logRequests(server, this.#accessLog.logger);
+    const accessLog = this.#accessLog?.logger;
+    if (accessLog) logUpgrades(server, accessLog);
     this.#draining = {
       server,
-      connections: new Connections(server),
+      connections: new Connections(server, accessLog && accessLine(accessLog)),
       closeApp: () => this.#closeApp(app),
       gracefulTimeout: config.gracefulTimeout,
       queue: 'leave',

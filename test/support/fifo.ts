@@ -36,6 +36,11 @@ export function fifo(t: TestContext): Fifo {
     reader.destroy();
   });
   const chunks: Buffer[] = [];
-  reader.on('data', (chunk) => chunks.push(chunk));
+  reader.on('data', (chunk) => {
+    chunks.push(chunk);
+    // Slowly, so that the pipe is full most of the time and writers meet.
+    reader.pause();
+    setTimeout(() => reader.resume(), 40);
+  });
   return { fd, text: () => Buffer.concat(chunks).toString(), handOver, closeReader: () => reader.destroy() };
 }

@@ -47,6 +47,8 @@ export async function exchange(target: Target, bytes: string | Buffer): Promise<
     received += chunk;
   });
   socket.on('error', () => {});
+  // Fails the test rather than wait for ever.
+  socket.setTimeout(20_000, () => socket.destroy());
   socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
   await once(socket, 'close');
   return received;
