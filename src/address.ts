@@ -20,8 +20,12 @@ export function parseAddress(text: string): Address {
     return { kind: 'unix', path };
   }
   const match = /^(?:\[((?=[^\]]*:[^\]]*:)[\da-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]/\s]*)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (!match || port > 65535) throw new Error('expected unix:/path/to.sock or HOST:PORT');
+  if (!match) {
+    const hint = /^\.{0,2}\//.test(text) ? `; did you mean unix:${text}?` : '';
+    throw new Error(`expected unix:/path/to.sock or HOST:PORT${hint}`);
+  }
+  const port = Number(match[3]);
+  if (port > 65535) throw new Error('expected a port from 0 to 65535');
   return { kind: 'tcp', host: match[1] ?? (match[2] || '0.0.0.0'), port };
 }
 

@@ -6,11 +6,11 @@
 import { readFileSync } from 'node:fs';
 import { Arbiter } from './arbiter/arbiter.ts';
 import { checkApp } from './arbiter/check.ts';
-import { openListener } from './arbiter/listener.ts';
+import { checkListener, openListener } from './arbiter/listener.ts';
 import { type Loaded, load } from './config/load.ts';
 import { help, printConfig, usage } from './config/render.ts';
 import { ExitCode, UserError } from './errors.ts';
-import { openErrorLog } from './log.ts';
+import { checkLogs, openErrorLog } from './log.ts';
 import { machine } from './machine.ts';
 
 /** Runs the command and resolves with the exit code. */
@@ -31,7 +31,7 @@ async function main(): Promise<number> {
 }
 
 async function serve({ app, config }: Loaded): Promise<number> {
-  if (app === undefined) return complain(usage());
+  if (app === undefined) return complain(`fasticorn: no app was given\n\n${usage()}`);
   const { logger: log, flushSync } = openErrorLog(config);
   const listener = await openListener(config, {
     onRestored: (path) => log.warn(`${path} was deleted by somebody; it was put back`),
@@ -42,12 +42,16 @@ async function serve({ app, config }: Loaded): Promise<number> {
   });
   const exitCode = await new Arbiter({ version: version(), app, config, listener, log }).run();
   flushSync();
+  const { errorLogfile } = config;
+  if (exitCode !== ExitCode.ok && errorLogfile !== '-')
+    complain(`fasticorn: could not start: see ${errorLogfile}`);
   return exitCode;
 }
 
 async function check({ app, config }: Loaded): Promise<number> {
-  if (app === undefined) return complain(usage());
-  openErrorLog(config);
+  if (app === undefined) return complain(`fasticorn: no app was given\n\n${usage()}`);
+  checkLogs(config);
+  checkListener(config);
   await checkApp(app, config);
   return print(`the settings are valid, and ${app} loads`);
 }

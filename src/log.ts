@@ -46,7 +46,7 @@ export function openErrorLog(
         },
       },
     },
-    settings.pretty ? formatted(writer, prettyError(isatty(fd))) : writer,
+    isPretty(settings, fd) ? formatted(writer, prettyError(isatty(fd))) : writer,
   );
   return { logger, flushSync: () => writer.flushSync() };
 }
@@ -60,22 +60,27 @@ export function openErrorLog(
 export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog | undefined {
   const { accessLogfile } = settings;
   if (accessLogfile === 'off') return undefined;
+  const place = accessLogfile === '-' ? 'standard output' : accessLogfile;
   const fd = accessLogfile === '-' ? 1 : open('--access-logfile', accessLogfile);
   const writer = new LineWriter(fd, {
     // On a terminal a line is wanted when it happens, in its place between those of the error log.
-    buffered: !settings.pretty,
+    buffered: !isPretty(settings, fd),
     ownFile: accessLogfile !== '-',
     onTrouble(event) {
-      if ('error' in event)
-        errorLog.error(`access log ${accessLogfile}: ${event.error.message}; still trying`);
-      else errorLog.info(`access log ${accessLogfile}: writing again, ${event.lost} lines were lost`);
+      if ('error' in event) errorLog.error(`access log (${place}): ${event.error.message}; still trying`);
+      else errorLog.info(`access log (${place}): writing again, ${event.lost} lines were lost`);
     },
   });
   const logger = pino(
     { base: { pid: process.pid } },
-    settings.pretty ? formatted(writer, prettyAccess(isatty(fd))) : writer,
+    isPretty(settings, fd) ? formatted(writer, prettyAccess(isatty(fd))) : writer,
   );
   return { logger, flushSync: () => writer.flushSync() };
+}
+
+/** Unless it is said, each log is for people where it goes to a terminal, and for programs elsewhere. */
+function isPretty({ pretty }: LogSettings, fd: number): boolean {
+  return pretty ?? isatty(fd);
 }
 
 function open(flag: string, path: string): number {
@@ -84,6 +89,15 @@ function open(flag: string, path: string): number {
   } catch (error) {
     throw new UserError(`${flag} ${path}: cannot open it for appending: ${(error as Error).message}`);
   }
+}
+
+/**
+ * Makes sure that both logs can be opened.
+ *
+ * @throws UserError as opening them would.
+ */
+export function checkLogs(settings: LogSettings): void {
+  openAccessLog(settings, openErrorLog(settings).logger);
 }
 
 type Format = (json: string) => string;

@@ -1,5 +1,5 @@
 /**
- * Finds out what the defaults of the settings depend on: the CPUs of this process and its terminal. The settings
+ * Finds out what the defaults of the settings depend on: the CPUs of this process. The settings
  * themselves only see the result, a `Machine`.
  */
 import { readFileSync } from 'node:fs';
@@ -12,10 +12,7 @@ export type ReadFile = (path: string) => string | undefined;
 /** Looks at this process's machine. Never throws: what cannot be read is no limit. */
 export function machine(): Machine {
   const quota = quotaOf(readIfThere) ?? Number.POSITIVE_INFINITY;
-  return {
-    cpus: cpusWithin(availableParallelism(), quota),
-    terminal: process.stderr.isTTY === true,
-  };
+  return { cpus: cpusWithin(availableParallelism(), quota) };
 }
 
 /** Whole CPUs to use, given the `available` ones and a quota in CPUs: part of a CPU counts as one. */

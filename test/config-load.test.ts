@@ -4,7 +4,7 @@ import { load } from '../src/config/load.ts';
 import { type Config, type Machine, rows } from '../src/config/settings.ts';
 import { UserError } from '../src/errors.ts';
 
-const machine: Machine = { cpus: 8, terminal: false };
+const machine: Machine = { cpus: 8 };
 const config = (...argv: string[]): Config => load(argv, {}, machine).config;
 
 /** The message of the UserError that the input makes. */
@@ -40,7 +40,7 @@ describe('a value', () => {
   });
 
   it('has a default that may depend on the machine', () => {
-    const { config } = load([], {}, { cpus: 3, terminal: true });
+    const { config } = load([], {}, { cpus: 3 });
     assert.deepEqual([config.workers, config.pretty], [3, true]);
   });
 
@@ -101,14 +101,14 @@ describe('a value', () => {
 describe('a switch', () => {
   it('is turned on and off by its flag', () => {
     assert.equal(config('--pretty').pretty, true);
-    assert.equal(load(['--no-pretty'], {}, { ...machine, terminal: true }).config.pretty, false);
+    assert.equal(load(['--no-pretty'], {}, machine).config.pretty, false);
     assert.equal(config('--pretty=false').pretty, false);
     assert.equal(config('--pretty=yes').pretty, true);
   });
 
   it('is turned on and off by its variable', () => {
     assert.equal(load([], { FASTICORN_PRETTY: '1' }, machine).config.pretty, true);
-    assert.equal(load([], { FASTICORN_PRETTY: 'off' }, { ...machine, terminal: true }).config.pretty, false);
+    assert.equal(load([], { FASTICORN_PRETTY: 'off' }, machine).config.pretty, false);
   });
 
   it('leaves the next argument alone', () => {

@@ -41,7 +41,7 @@ describe('--help', () => {
   it('has examples that work', () => {
     for (const [, variables = '', args = ''] of narrow.matchAll(/^ {2}((?:\w+=\S+ )*)fasticorn (.*)$/gm)) {
       const env = Object.fromEntries(variables.split(' ').map((pair) => pair.split('=')));
-      assert.equal(load(args.split(' '), env, { cpus: 1, terminal: false }).app, './dist/app.js');
+      assert.equal(load(args.split(' '), env, { cpus: 1 }).app, './dist/app.js');
     }
   });
 
@@ -76,8 +76,7 @@ describe('the usage', () => {
 });
 
 describe('--print-config', () => {
-  const print = (argv: string[], env = {}) =>
-    printConfig(load(argv, env, { cpus: 8, terminal: false })).split('\n');
+  const print = (argv: string[], env = {}) => printConfig(load(argv, env, { cpus: 8 })).split('\n');
 
   it('has one aligned line for each setting', () => {
     const lines = print(['--access-logfile=a b\nc', '--pretty']);
@@ -94,7 +93,7 @@ describe('--print-config', () => {
     assert.match(text, /^workers +=.4 +# flag -w$/m);
     assert.match(text, /^keep-alive +=.5 +# env FASTICORN_KEEP_ALIVE$/m);
     assert.match(text, /^bind +=.unix:\/tmp\/app\.sock +# default$/m);
-    assert.match(text, /^pretty +=.false +# default: on a terminal$/m);
+    assert.match(text, /^pretty += {2,}# default: each log that goes to a terminal$/m);
     assert.match(text, /^socket-group +=.+ # default: the arbiter's group$/m);
   });
 

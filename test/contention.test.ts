@@ -8,7 +8,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { probe } from '../src/arbiter/socket-path.ts';
+import { probe } from '../src/arbiter/socket-probe.ts';
 import { fetchFrom } from './support/http.ts';
 import { deadSocket, liveServer } from './support/neighbours.ts';
 import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';

@@ -91,7 +91,7 @@ describe('An app that no longer boots', () => {
     writeFileSync(broken, '');
     process.kill(server.workers()[0]!, 'SIGKILL');
     await until(
-      says(server, 40, /3 times in a row: worker 1 is started again in 0\.4 s/),
+      says(server, 40, /worker 1 died young 3 times in a row; the next one starts in 0\.4 s/),
       'the third failure',
     );
     assert.ok(isRunning(survivor));

@@ -6,7 +6,7 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSy
 import { basename, dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type Listener, openListener } from '../src/arbiter/listener.ts';
-import { probe } from '../src/arbiter/socket-path.ts';
+import { probe } from '../src/arbiter/socket-probe.ts';
 import { UserError } from '../src/errors.ts';
 import { datagramSocket, deadSocket, fingerprint, fullQueue, liveServer } from './support/neighbours.ts';
 import { temporaryDirectory } from './support/server.ts';

@@ -22,6 +22,7 @@ class Simulation {
     const simulation = new Simulation(workers);
     simulation.settle();
     for (const { id } of simulation.state.workers) simulation.ready(id);
+    simulation.settle();
     simulation.now += 10_000;
     return simulation;
   }
@@ -34,7 +35,8 @@ class Simulation {
       done.push(...actions);
       for (const action of actions) {
         if (action.type === 'spawn') this.state = state.spawned(this.state, action.slot, this.now);
-        if (action.type === 'kill') this.state = state.killed(this.state, action.id);
+        if (action.type === 'publish') this.state = state.published(this.state);
+        if (action.type === 'kill') this.state = state.killed(this.state, action.id, action.why);
         if (action.type === 'retire') {
           this.state = state.retired(this.state, action.id, action.farewell, this.now);
         }
@@ -99,6 +101,25 @@ describe('Starting', () => {
     server.exit(2);
     server.sleep();
     assert.deepEqual(server.settle(), [{ type: 'spawn', slot: 2 }]);
+  });
+});
+
+describe('The socket', () => {
+  it('is made reachable once, when the first worker is ready', () => {
+    const server = new Simulation(2);
+    server.settle();
+    server.ready(2);
+    assert.deepEqual(server.settle(), [{ type: 'publish' }]);
+    server.ready(1);
+    assert.deepEqual(server.settle(), []);
+  });
+
+  it('is not made reachable when the server is to end before that', () => {
+    const server = new Simulation(1);
+    server.settle();
+    server.end('graceful');
+    server.ready(1);
+    assert.ok(server.settle().every(({ type }) => type !== 'publish'));
   });
 });
 

@@ -22,14 +22,14 @@ const count = (text: string, what: RegExp): number => text.match(new RegExp(what
 
 describe('an app that cannot be loaded', () => {
   const cases: [what: string, how: string, code: number, reason: RegExp][] = [
-    ['throws when it is imported', 'import', 4, /"msg":"[^"]* cannot be loaded: broken: import"/],
-    ['throws in its plugin', 'plugin', 4, /"msg":"[^"]* cannot be loaded: broken: plugin"/],
-    ['throws in an onReady hook', 'ready hook', 4, /"msg":"[^"]* cannot be loaded: broken: ready hook"/],
+    ['throws when it is imported', 'import', 4, /"msg":"[^"]* failed to start: broken: import"/],
+    ['throws in its plugin', 'plugin', 4, /"msg":"[^"]* failed to start: broken: plugin"/],
+    ['throws in an onReady hook', 'ready hook', 4, /"msg":"[^"]* failed to start: broken: ready hook"/],
     [
       'throws outside of its plugin, while it boots',
       'later',
       4,
-      /"msg":"[^"]* cannot be loaded: broken: later"/,
+      /"msg":"[^"]* failed to start: broken: later"/,
     ],
     ['ends its process', 'exit', 3, /exited with code 0 before it was ready/],
   ];

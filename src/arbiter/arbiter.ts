@@ -10,7 +10,7 @@ import { ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { AppSpec, Report } from '../protocol.ts';
 import type { Listener } from './listener.ts';
-import { type Action, type KillReason, plan } from './plan.ts';
+import { type Action, plan } from './plan.ts';
 import {
   askedToLeave,
   becameReady,
@@ -19,10 +19,13 @@ import {
   ending,
   exited,
   initialState,
+  type KillReason,
   killed,
+  published,
   retired,
   type State,
   spawned,
+  type WorkerState,
 } from './state.ts';
 import { SOCKET_FD, type WorkerEvents, type WorkerExit, WorkerHandle } from './worker-handle.ts';
 
@@ -51,7 +54,6 @@ export class Arbiter {
   /** Why workers could not boot, until their exit is seen. */
   readonly #failures = new Map<number, FailedReport>();
   #state: State;
-  #published = false;
   #timer: NodeJS.Timeout | undefined;
   #finish: (exitCode: number) => void = () => {};
 
@@ -84,6 +86,7 @@ export class Arbiter {
     clearTimeout(this.#timer);
     listener.withdraw();
     listener.close();
+    this.#log.info('stopped');
     return exitCode;
   }
 
@@ -136,12 +139,18 @@ export class Arbiter {
         this.#spawn(action.slot);
         break;
       case 'retire':
+        if (action.farewell === 'retire')
+          this.#log.info(`${this.#nameOf(action.id)} goes: its replacement is ready`);
         this.#state = retired(this.#state, action.id, action.farewell, performance.now());
         this.#workers.get(action.id)?.tell({ type: 'leave', how: action.farewell });
         break;
+      case 'publish':
+        this.#state = published(this.#state);
+        void this.#publish();
+        break;
       case 'kill':
-        this.#state = killed(this.#state, action.id);
-        this.#kill(action.id, action.why);
+        this.#state = killed(this.#state, action.id, action.why);
+        this.#workers.get(action.id)?.kill();
         break;
       case 'exit':
         this.#finish(action.code);
@@ -167,29 +176,12 @@ export class Arbiter {
     });
   }
 
-  #kill(id: number, why: KillReason): void {
-    const worker = this.#workers.get(id);
-    const name = this.#nameOf(id);
-    if (why === 'boot timeout') {
-      this.#log.error(
-        `${name} is not ready after ${this.#options.config.bootTimeout} s (--boot-timeout): killed`,
-      );
-    } else if (why === 'graceful timeout') {
-      const limit = this.#options.config.gracefulTimeout;
-      this.#log.warn(`${name} has not ended within ${limit} s (--graceful-timeout): killed`);
-    } else if (why === 'quick stop') {
-      this.#log.warn(`${name} did not end in time: killed`);
-    }
-    worker?.kill();
-  }
-
   #onReport(id: number, report: Report): void {
     const now = performance.now();
     switch (report.type) {
       case 'ready':
         this.#state = becameReady(this.#state, id, now);
-        if (!this.#published) void this.#publish();
-        else this.#log.info(`${this.#nameOf(id)} is ready`);
+        if (!this.#state.ending) this.#log.info(`${this.#nameOf(id)} is ready`);
         break;
       case 'failed':
         this.#failures.set(id, report);
@@ -199,12 +191,9 @@ export class Arbiter {
           `${this.#nameOf(id)} met an error that the app did not catch; it finishes its requests`,
         );
         this.#state = broke(this.#state, id, now);
-        this.#logDelay(this.#state.workers.find((worker) => worker.id === id)?.slot);
+        this.#logDelay(this.#state.workers.find((worker) => worker.id === id)?.slot ?? 0);
         break;
       case 'asked-to-leave':
-        // Supervisors that signal a whole group tell us as well.
-        if (this.#state.ending) break;
-        this.#log.info(`${this.#nameOf(id)} got SIGTERM itself; it goes once its replacement is ready`);
         this.#state = askedToLeave(this.#state, id);
         break;
     }
@@ -213,19 +202,14 @@ export class Arbiter {
 
   /** The first worker listens: whoever sees the socket from now on can use it. */
   async #publish(): Promise<void> {
-    this.#published = true;
     const { listener, log } = this.#options;
     try {
-      await listener.publish();
+      if (!(await listener.publish())) return;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       log.fatal(error.message);
       this.#state = ending(this.#state, 'now', error.exitCode, performance.now());
       this.#settle();
-      return;
-    }
-    if (this.#state.ending) {
-      listener.withdraw();
       return;
     }
     const { address } = listener;
@@ -239,31 +223,55 @@ export class Arbiter {
   #onExit(id: number, how: WorkerExit): void {
     const worker = this.#state.workers.find((one) => one.id === id);
     const failure = this.#failures.get(id);
-    const starting = !this.#state.everReady && !this.#state.ending;
-    const expected = this.#state.ending !== undefined || worker?.phase === 'retiring';
-    const name = this.#nameOf(id);
-    if (starting)
-      this.#log.fatal(
-        errorFields(failure),
-        failure?.message ?? `${name} ${describe(how)} before it was ready`,
-      );
-    else if (!expected)
-      this.#log.error(errorFields(failure), failure?.message ?? `${name} died: it ${describe(how)}`);
-    else if ('signal' in how && !worker?.killed)
-      this.#log.warn(`${name} ${describe(how)} while it was stopping`);
+    this.#logExit(id, worker, failure, how);
     this.#workers.delete(id);
     this.#failures.delete(id);
-    this.#state = exited(this.#state, id, performance.now(), failure?.exitCode ?? ExitCode.bootFailed);
-    if (!starting && !expected) this.#logDelay(worker?.slot);
+    const before = this.#state;
+    this.#state = exited(before, id, performance.now(), failure?.exitCode ?? ExitCode.bootFailed);
+    if (worker && !this.#state.ending && before.slots !== this.#state.slots) this.#logDelay(worker.slot);
     this.#settle();
   }
 
-  #logDelay(slot: number | undefined): void {
-    const state = slot === undefined ? undefined : this.#state.slots.get(slot);
-    const delay = state ? Math.max(0, state.retryAt - performance.now()) : 0;
-    if (!state || delay <= 0) return;
+  #logExit(
+    id: number,
+    worker: WorkerState | undefined,
+    failure: FailedReport | undefined,
+    how: WorkerExit,
+  ): void {
+    const { ending, everReady } = this.#state;
+    const name = this.#nameOf(id);
+    if (worker?.killed && worker.killed !== 'the server is ending') {
+      const level = worker.killed === 'boot timeout' ? (everReady ? 'error' : 'fatal') : 'warn';
+      this.#log[level](`${name} ${this.#killText(worker.killed)}`);
+    } else if (ending || worker?.phase === 'retiring') {
+      if ('signal' in how && !worker?.killed)
+        this.#log.warn(`${name} ${describe(how)} while it was stopping`);
+    } else {
+      const text = failure?.message ?? `${name} ${everReady ? 'died: it ' : ''}${describe(how)}`;
+      this.#log[everReady ? 'error' : 'fatal'](errorFields(failure), text);
+    }
+  }
+
+  #killText(why: Exclude<KillReason, 'the server is ending'>): string {
+    const { bootTimeout, gracefulTimeout } = this.#options.config;
+    switch (why) {
+      case 'boot timeout':
+        return `was killed, as it was not ready after ${bootTimeout} s (--boot-timeout): a plugin that never calls done?`;
+      case 'graceful timeout':
+        return `was killed, as it had not ended after ${gracefulTimeout} s (--graceful-timeout)`;
+      case 'quick stop':
+        return 'was killed, as it had not ended in time';
+    }
+  }
+
+  /** Says that a slot waits before it is filled again: an app that dies young is not started all the time. */
+  #logDelay(slot: number): void {
+    const { failures = 0, retryAt = 0 } = this.#state.slots.get(slot) ?? {};
+    const delay = retryAt - performance.now();
+    if (delay <= 0) return;
+    const often = failures > 1 ? ` ${failures} times in a row` : '';
     this.#log.warn(
-      `${state.failures} times in a row: worker ${slot} is started again in ${(delay / 1000).toFixed(1)} s`,
+      `worker ${slot} died young${often}; the next one starts in ${(delay / 1000).toFixed(1)} s`,
     );
   }
 

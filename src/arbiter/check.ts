@@ -36,6 +36,8 @@ export async function checkApp(app: AppSpec, config: Config): Promise<void> {
       `${app} is not ready after ${config.bootTimeout} s (--boot-timeout)`,
       ExitCode.bootFailed,
     );
-  if (last?.type === 'failed') throw new UserError(last.stack ?? last.message, last.exitCode);
+  if (last?.type === 'failed') {
+    throw new UserError(last.stack ? `${app} failed to start:\n${last.stack}` : last.message, last.exitCode);
+  }
   throw new UserError(`${app} ended its process before it was ready`, ExitCode.bootFailed);
 }

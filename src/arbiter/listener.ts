@@ -12,7 +12,8 @@ import { type Address, formatAddress } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { errorCode, UserError } from '../errors.ts';
 import type { InheritedSocket } from '../protocol.ts';
-import { assertClaimable, hiddenName, type PathEvents, SocketPath } from './socket-path.ts';
+import { assertPossible, hiddenName, type PathEvents, SocketPath } from './socket-path.ts';
+import { assertFree } from './socket-probe.ts';
 
 /** What libuv gives for a bound, not yet listening socket. */
 interface Handle {
@@ -39,8 +40,8 @@ export interface Listener {
   readonly fd: number;
   /** What a worker needs to know about the socket, but for the number of its own descriptor. */
   readonly inherited: Omit<InheritedSocket, 'fd'>;
-  /** Makes the socket reachable; to be called once a worker listens. */
-  publish(): Promise<void>;
+  /** Makes the socket reachable; to be called once a worker listens. False if it was withdrawn meanwhile. */
+  publish(): Promise<boolean>;
   /** Puts a deleted name back; to be called now and then. */
   check(): void;
   /** Takes the name away, so that nobody new can connect. Whoever waits in the queue is still served. */
@@ -63,9 +64,20 @@ export async function openListener(settings: ListenerSettings, events: PathEvent
     : openTcp(settings.bind.host, settings.bind.port);
 }
 
+/**
+ * Checks what can be checked about the address without binding it, also while a server is running there.
+ *
+ * @throws UserError as `openListener` would.
+ */
+export function checkListener({ bind, socketGroup }: ListenerSettings): void {
+  if (socketGroup !== undefined) groupId(socketGroup);
+  if (bind.kind === 'unix') assertPossible(resolve(bind.path));
+}
+
 async function openUnix(settings: ListenerSettings, path: string, events: PathEvents): Promise<Listener> {
   const gid = settings.socketGroup === undefined ? undefined : groupId(settings.socketGroup);
-  await assertClaimable(path);
+  assertPossible(path);
+  await assertFree(path);
   const bound = hiddenName(path);
   const handle = createServerHandle(bound, -1, -1);
   if (typeof handle === 'number') {
@@ -117,7 +129,7 @@ async function openTcp(host: string, port: number): Promise<Listener> {
     address,
     fd: handle.fd,
     inherited: { address, names: [] },
-    publish: async () => {},
+    publish: async () => true,
     check: () => {},
     withdraw: () => {},
     close: () => handle.close(),

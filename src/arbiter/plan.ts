@@ -3,17 +3,15 @@
  * carries the actions out and records them. Calling it again with the recorded actions yields the next ones.
  */
 import type { Farewell } from '../protocol.ts';
-import type { State, WorkerState } from './state.ts';
+import type { KillReason, State, WorkerState } from './state.ts';
 
 /** Something for the arbiter to do now. */
 export type Action =
+  | { type: 'publish' }
   | { type: 'spawn'; slot: number }
   | { type: 'retire'; id: number; farewell: Farewell }
   | { type: 'kill'; id: number; why: KillReason }
   | { type: 'exit'; code: number };
-
-/** Why a worker is killed: for the log. */
-export type KillReason = 'boot timeout' | 'graceful timeout' | 'quick stop' | 'the server is ending';
 
 /** What to do now, and when to ask again even if nothing happens. */
 export interface Plan {
@@ -43,6 +41,7 @@ export function plan(state: State, now: number): Plan {
 type Due = (time: number) => boolean;
 
 function serve(state: State, actions: Action[], due: Due): void {
+  if (state.everReady && !state.published) actions.push({ type: 'publish' });
   for (let slot = 1; slot <= state.wanted; slot++) {
     const mine = state.workers.filter((worker) => worker.slot === slot && worker.phase !== 'retiring');
     const staying = mine.filter((worker) => !worker.wantsToLeave);

@@ -1,6 +1,6 @@
 /**
- * The name of a Unix socket in the file system: who has it, how it becomes ours, how it is kept and given back.
- * Knows names and inodes; the socket behind them is bound by `listener.ts`.
+ * The name of a Unix socket in the file system: how it becomes ours, how it is kept and given back. Knows names and
+ * inodes; who else may have the name says `socket-probe.ts`, and the socket behind it is bound by `listener.ts`.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import {
@@ -15,20 +15,16 @@ import {
   unlinkSync,
   watch,
 } from 'node:fs';
-import { connect } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, UserError } from '../errors.ts';
 import { type Inode, inodeOf, removeIfSame, sameInode } from '../inode.ts';
+import { obstacleAt, probe, refusal } from './socket-probe.ts';
 
 /** The longest path that fits sockaddr_un.sun_path, in bytes. */
 const MAX_PATH = process.platform === 'linux' ? 107 : 103;
 /** A dot before and `.<8 hex>` after the name. */
 const HIDDEN_EXTRA = 10;
-/** How long connect(2) to somebody else's socket may take until silence counts as alive, in milliseconds. */
-const PROBE_TIMEOUT = 1000;
-/** How long the orphans of a killed arbiter may take to remove the name, in milliseconds. */
-const ORPHAN_GRACE = 500;
 /** After this time whoever was about to remove a dead socket has been killed before it could, in milliseconds. */
 const BURIAL_LIMIT = 5000;
 
@@ -64,12 +60,12 @@ function roomForName(path: string): number {
 }
 
 /**
- * Makes sure that a socket can be put at the path later: its directory exists and may be written to, the path is
- * not too long, and nothing is there but, perhaps, a dead socket. Changes nothing.
+ * Makes sure that there could be a socket at the path: it is not too long, and its directory exists and may be
+ * written to. Changes nothing.
  *
- * @throws UserError that says what is in the way.
+ * @throws UserError that says what is wrong.
  */
-export async function assertClaimable(path: string): Promise<void> {
+export function assertPossible(path: string): void {
   const refuse = (reason: string) => refusal(path, reason);
   const bytes = Buffer.byteLength(path);
   if (bytes > MAX_PATH) {
@@ -91,78 +87,6 @@ export async function assertClaimable(path: string): Promise<void> {
     if (code === 'EACCES') throw refuse(`no permission to create files in ${directory} (EACCES)`);
     throw refuse(`no file can be created in ${directory} (${code})`);
   }
-  // The workers of an arbiter killed a moment ago answer until they have noticed, and then remove the name.
-  const until = Date.now() + ORPHAN_GRACE;
-  for (;;) {
-    const obstacle = await obstacleAt(path);
-    if (!obstacle) return;
-    if (!obstacle.mayPass || Date.now() >= until) throw refuse(obstacle.reason);
-    await sleep(50);
-  }
-}
-
-function refusal(path: string, reason: string): UserError {
-  return new UserError(`--bind unix:${path}: ${reason}`);
-}
-
-interface Obstacle {
-  reason: string;
-  /** Whether waiting may help. */
-  mayPass: boolean;
-}
-
-/** Says what keeps us from the path; undefined if nothing is there, or only a dead socket. */
-async function obstacleAt(path: string): Promise<Obstacle | undefined> {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (!stat) return undefined;
-  if (!stat.isSocket())
-    return { reason: 'there is a file that is not a socket; it was left alone', mayPass: false };
-  const found = await probe(path);
-  switch (found) {
-    case 'dead':
-    case 'gone':
-      return undefined;
-    case 'live':
-      return {
-        reason: 'another server is listening there; stop it first, or choose another path',
-        mayPass: true,
-      };
-    case 'EAGAIN':
-      return {
-        reason: 'another server is there, with a full queue (EAGAIN); it was left alone',
-        mayPass: true,
-      };
-    case 'EACCES':
-      return {
-        reason: 'no permission to ask who is listening there (EACCES); it was left alone',
-        mayPass: false,
-      };
-    case 'EPROTOTYPE':
-      return { reason: 'there is a socket of another type (EPROTOTYPE); it was left alone', mayPass: false };
-    default:
-      return { reason: `somebody may be listening there (${found}); it was left alone`, mayPass: false };
-  }
-}
-
-/**
- * Asks the kernel whether anybody listens on a socket file. Only ECONNREFUSED proves that nobody does; anything
- * unexpected is returned as its error code.
- */
-export function probe(path: string): Promise<'dead' | 'gone' | 'live' | string> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const timer = setTimeout(() => settle('no answer'), PROBE_TIMEOUT);
-    const settle = (result: string) => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(result);
-    };
-    socket.on('connect', () => settle('live'));
-    socket.on('error', (error) => {
-      const code = errorCode(error) ?? error.message;
-      settle(code === 'ECONNREFUSED' ? 'dead' : code === 'ENOENT' ? 'gone' : code);
-    });
-  });
 }
 
 /** The public name of a bound socket, from before it is published until it is withdrawn. */
@@ -173,6 +97,7 @@ export class SocketPath {
   readonly inode: Inode;
   readonly #events: PathEvents;
   #published = false;
+  #withdrawn = false;
   /** What stands in our place, or why nothing does: reported once. */
   #reported: Inode | 'lost' | undefined;
   #watcher: { close(): void } | undefined;
@@ -199,17 +124,20 @@ export class SocketPath {
    * Makes the socket visible under its public name. Of several servers that try at once, one succeeds: link(2)
    * refuses to replace anything.
    *
+   * @returns false if it was withdrawn meanwhile.
    * @throws UserError if a live server, or anything that is not a socket, has come to stand there.
    */
-  async publish(): Promise<void> {
-    while (!this.#claim()) {
+  async publish(): Promise<boolean> {
+    while (!this.#withdrawn && !this.#claim()) {
       const obstacle = await obstacleAt(this.path);
       if (obstacle) throw refusal(this.path, obstacle.reason);
       await this.#bury();
     }
+    if (this.#withdrawn) return false;
     this.#published = true;
     this.#watch();
     await this.#sweep();
+    return true;
   }
 
   /**
@@ -241,6 +169,7 @@ export class SocketPath {
 
   /** Removes both names where they are still ours. The socket itself stays as it is. */
   withdraw(): void {
+    this.#withdrawn = true;
     this.#published = false;
     this.#watcher?.close();
     this.#watcher = undefined;

@@ -17,9 +17,12 @@ export interface WorkerState {
   farewell?: Farewell;
   /** It asked to be replaced, and goes on until its replacement is ready. */
   wantsToLeave: boolean;
-  /** SIGKILL was sent; only its exit is outstanding. */
-  killed: boolean;
+  /** Why SIGKILL was sent, if it was; only the exit is outstanding then. */
+  killed: KillReason | undefined;
 }
+
+/** Why a worker is killed. */
+export type KillReason = 'boot timeout' | 'graceful timeout' | 'quick stop' | 'the server is ending';
 
 /** How often the workers of a slot have died young in a row, and when the next one may be spawned. */
 export interface SlotState {
@@ -49,6 +52,8 @@ export interface State {
   readonly nextId: number;
   /** Whether any worker has ever been ready: until then a failure to boot ends the start. */
   readonly everReady: boolean;
+  /** Whether the socket has been made reachable: when the first worker was ready. */
+  readonly published: boolean;
   readonly ending: Ending | undefined;
 }
 
@@ -59,7 +64,16 @@ const LONGEST_DELAY = 10_000;
 
 /** Before anything was spawned. */
 export function initialState(wanted: number, limits: Limits): State {
-  return { wanted, limits, workers: [], slots: new Map(), nextId: 1, everReady: false, ending: undefined };
+  return {
+    wanted,
+    limits,
+    workers: [],
+    slots: new Map(),
+    nextId: 1,
+    everReady: false,
+    published: false,
+    ending: undefined,
+  };
 }
 
 /** A worker was started in a slot. */
@@ -70,7 +84,7 @@ export function spawned(state: State, slot: number, now: number): State {
     phase: 'booting',
     since: now,
     wantsToLeave: false,
-    killed: false,
+    killed: undefined,
   };
   return { ...state, nextId: state.nextId + 1, workers: [...state.workers, worker] };
 }
@@ -95,8 +109,13 @@ export function askedToLeave(state: State, id: number): State {
 }
 
 /** SIGKILL was sent. */
-export function killed(state: State, id: number): State {
-  return change(state, id, (worker) => ({ ...worker, killed: true }));
+export function killed(state: State, id: number, why: KillReason): State {
+  return change(state, id, (worker) => ({ ...worker, killed: why }));
+}
+
+/** The socket is being made reachable. */
+export function published(state: State): State {
+  return { ...state, published: true };
 }
 
 /** A worker met an error that the app did not catch, and drains by itself: its slot is free from now on. */

@@ -9,8 +9,6 @@ import { type Address, formatAddress, parseAddress } from '../address.ts';
 export interface Machine {
   /** CPUs that this process may use, after affinity and cgroup quota; at least 1. */
   cpus: number;
-  /** Whether standard error is a terminal. */
-  terminal: boolean;
 }
 
 /** How the text of a value is read and shown. */
@@ -55,6 +53,15 @@ const text = (placeholder: string): Kind<string> => ({
   },
   show: (value) => value,
 });
+
+/** As the access log can be turned off by that word, somebody will try. */
+const errorLog: Kind<string> = {
+  ...text('FILE'),
+  parse(value) {
+    if (value === 'off') throw new Error('expected a file or -; to silence the log use --log-level silent');
+    return text('FILE').parse(value);
+  },
+};
 
 const integer = (placeholder: string, least: number, most: number): Kind<number> => ({
   placeholder,
@@ -212,7 +219,7 @@ export const settings = {
     applies: 'workers',
   }),
   errorLogfile: setting({
-    kind: text('FILE'),
+    kind: errorLog,
     flag: 'error-logfile',
     env: 'FASTICORN_ERROR_LOGFILE',
     default: '-',
@@ -220,12 +227,12 @@ export const settings = {
     section: 'Logging',
     applies: 'restart',
   }),
-  pretty: setting({
+  pretty: setting<boolean | undefined>({
     kind: onOff,
     flag: 'pretty',
     env: 'FASTICORN_PRETTY',
-    default: (machine: Machine) => machine.terminal,
-    defaultText: 'on a terminal',
+    default: undefined,
+    defaultText: 'each log that goes to a terminal',
     help: 'Logs for people (pino-pretty), not JSON lines.',
     section: 'Logging',
     applies: 'workers',

@@ -75,6 +75,8 @@ export class Drain {
     // The app's hooks wait for the connections: what has not ended by now would keep them from running.
     const cut = connections.destroyAll();
     await closing;
+    // What was cut closes within this turn or the next, and is told to the access log then.
+    for (let turns = 0; turns < 3; turns++) await turn();
     return cut;
   }
 

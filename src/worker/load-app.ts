@@ -77,11 +77,13 @@ async function importModule(file: string): Promise<AppModule> {
   } catch (error) {
     // Node tells the place of a syntax error in an ES module only when it prints the error itself.
     if (error instanceof SyntaxError && !/\.[cm]?[jt]s:\d/.test(error.stack ?? '')) {
+      // A static import of what cannot be linked runs nothing of it.
       const { stderr } = spawnSync(
         process.execPath,
         ['--input-type=module', '-e', `import ${JSON.stringify(url)}`],
         {
           encoding: 'utf8',
+          timeout: 5_000,
         },
       );
       const frame = /^file:.*?(?=\n\n|\nSyntaxError)/s.exec(stderr)?.[0];
@@ -115,7 +117,9 @@ function resolveApp(spec: AppSpec): { file: string; exportName: string | undefin
   const colon = spec.lastIndexOf(':');
   const file = colon > 0 ? findModule(spec.slice(0, colon)) : undefined;
   if (file) return { file, exportName: spec.slice(colon + 1) };
-  throw unloadable(`${spec}: there is no such file or package, seen from ${process.cwd()}`);
+  throw unloadable(
+    `${spec}: there is no such file or package, seen from ${process.cwd()}; give it as ./app.mjs or ./app.mjs:export`,
+  );
 }
 
 function findModule(name: string): string | undefined {

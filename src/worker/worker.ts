@@ -16,6 +16,9 @@ import { Drain, type Draining } from './drain.ts';
 import { loadApp } from './load-app.ts';
 import { identifyPeers, trustProxy } from './peers.ts';
 import { requestIds } from './request-id.ts';
+import { surviveClosedPipes } from './standard-streams.ts';
+
+surviveClosedPipes();
 
 // A terminal sends these to its whole group, operators to the wrong process: the arbiter decides what they mean.
 for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {});
@@ -123,7 +126,7 @@ class Worker {
         : {
             type: 'failed',
             exitCode: ExitCode.appFailed,
-            message: `${app} cannot be loaded: ${message}`,
+            message: `${app} failed to start: ${message}`,
             stack: stack ?? message,
           };
     report(failure, () => process.exit(1));
@@ -137,7 +140,7 @@ class Worker {
     this.#log.logger.fatal({ err: error }, 'the app did not catch this error');
     if (this.#broken) return;
     this.#broken = true;
-    report({ type: 'broken', message: String(error) });
+    report({ type: 'broken' });
     void this.#leave('retire');
   }
 
