@@ -108,7 +108,7 @@ describe('A worker goes on serving', () => {
     await assertUnharmed(server, workers);
     await send(server, 500, () => '/');
     assert.equal(await server.stop(), 0);
-    assert.match(complaints(server)[0]!.msg, /\/dev\/full: ENOSPC/);
+    assert.match(complaints(server)[0]!.msg, /\(\/dev\/full\): ENOSPC/);
     assert.equal(complaints(server).length, 1);
   });
 

@@ -124,6 +124,19 @@ describe('With --pretty', () => {
 });
 
 describe('On a terminal', () => {
+  it('a log that goes to a file is JSON all the same', async (t) => {
+    const directory = temporaryDirectory(t);
+    const file = join(directory, 'error.log');
+    const flags = `-w 1 -b unix:${join(directory, 'app.sock')} --error-logfile ${file}`;
+    const command = `${process.execPath} ${CLI} ${flags} ${app('plain.mjs')}:nothing`;
+    const run = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', timeout: 30_000 });
+    if (run.error) return t.skip('needs script (util-linux)');
+    for (const line of readFileSync(file, 'utf8').trimEnd().split('\n')) {
+      assert.equal(typeof JSON.parse(line).msg, 'string');
+    }
+    assert.match(run.stdout, /fasticorn: could not start: see .*error\.log/);
+  });
+
   it('logs are for people by default, and elsewhere they are JSON', async (t) => {
     const socket = join(temporaryDirectory(t), 'app.sock');
     // A start that fails at once, as its workers cannot load the app; `script` gives it a terminal.

@@ -98,6 +98,7 @@ describe('Starting', () => {
     const server = new Simulation(2);
     server.settle();
     server.ready(1);
+    server.settle();
     server.exit(2);
     server.sleep();
     assert.deepEqual(server.settle(), [{ type: 'spawn', slot: 2 }]);

@@ -49,7 +49,8 @@ describe('an app that cannot be loaded', () => {
     it(`since it never comes to an end (${how}) ends the start with 3 after --boot-timeout`, async (t) => {
       const outcome = await start(t, app('start/fails.mjs'), how, ['--boot-timeout', '1']);
       assert.equal(outcome.code, 3);
-      assert.match(outcome.stderr, /is not ready after 1 s \(--boot-timeout\): killed/);
+      assert.equal(count(outcome.stderr, /"level":60/), 1, 'the reason, once');
+      assert.match(outcome.stderr, /was killed, as it was not ready after 1 s \(--boot-timeout\)/);
     });
   }
 
@@ -97,7 +98,7 @@ describe('a command line that cannot be served', () => {
     const { code, stdout, stderr } = await fasticorn(t, []);
     assert.equal(code, 1);
     assert.equal(stdout, '');
-    assert.match(stderr, /^Usage: fasticorn \[options\] <app>\n/);
+    assert.match(stderr, /^fasticorn: no app was given\n\nUsage: fasticorn \[options\] <app>\n/);
   });
 
   it('with an unknown flag is answered by the right spelling', async (t) => {
@@ -133,7 +134,7 @@ describe('--check-config', () => {
   });
 
   const bad: [how: string, code: number, reason: RegExp][] = [
-    ['plugin', 4, /^fasticorn: Error: broken: plugin\n.* at brokenHere \(/],
+    ['plugin', 4, /^fasticorn: .*fails\.mjs failed to start:\nError: broken: plugin\n.* at brokenHere \(/],
     ['exit', 3, /ended its process before it was ready\n$/],
     ['endless plugin', 3, /is not ready after 1 s \(--boot-timeout\)\n$/],
   ];
@@ -144,6 +145,24 @@ describe('--check-config', () => {
       assert.equal(outcome.code, code);
       assert.match(outcome.stderr, reason);
       assert.equal(outcome.stdout, '');
+    });
+  }
+});
+
+describe('--check-config', () => {
+  const wrong: [args: string[], reason: RegExp][] = [
+    [['--socket-group', 'no-such-group'], /--socket-group no-such-group: there is no such group/],
+    [['-b', 'unix:/no/such/directory/app.sock'], /the directory \/no\/such\/directory does not exist/],
+    [
+      ['--access-logfile', '/no/such/directory/log'],
+      /--access-logfile \/no\/such\/directory\/log: cannot open it/,
+    ],
+  ];
+  for (const [args, reason] of wrong) {
+    it(`finds what a start would stumble over: ${args.join(' ')}`, async (t) => {
+      const outcome = await fasticorn(t, ['--check-config', ...args, app('plain.mjs')]);
+      assert.equal(outcome.code, 1);
+      assert.match(outcome.stderr, reason);
     });
   }
 });

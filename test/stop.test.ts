@@ -2,8 +2,8 @@
  * How the server stops: TERM loses nothing, INT and QUIT are quick, and both end with exit code 0.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { load } from './support/load.ts';
@@ -147,6 +147,10 @@ describe('TERM', () => {
     assert.ok(
       server.log().some(({ level, msg }) => level === 40 && msg.startsWith('1 connection had to be cut')),
     );
+    assert.deepEqual(
+      server.accessLog().map(({ url, status }) => [url, status]),
+      [['/never', 499]],
+    );
   });
 
   it('kills a worker whose loop is blocked or whose onClose hangs after the graceful timeout', async (t) => {
@@ -170,6 +174,25 @@ describe('TERM', () => {
     assert.equal(connection.answers, 0);
     assert.equal(marks('onClose'), 2);
   });
+});
+
+describe('A stop while the app boots', () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`is quiet, leaves nothing behind, and exits with 0, whenever it comes (${signal})`, async (t) => {
+      for (let wait = 0; wait < 400; wait += 25) {
+        const server = await startServer(t, app('plain.mjs'), ['-w', '2'], { early: true });
+        await until(() => server.log().length > 0, 'the start line');
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        server.kill(signal);
+        assert.deepEqual(await server.exited, { code: 0, signal: null });
+        assert.deepEqual(
+          server.log().filter(({ level }) => level > 30),
+          [],
+        );
+        assert.deepEqual(readdirSync(dirname(server.socket)), []);
+      }
+    });
+  }
 });
 
 for (const signal of ['SIGINT', 'SIGQUIT'] as const) {

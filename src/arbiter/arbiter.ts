@@ -240,26 +240,28 @@ export class Arbiter {
   ): void {
     const { ending, everReady } = this.#state;
     const name = this.#nameOf(id);
-    if (worker?.killed && worker.killed !== 'the server is ending') {
-      const level = worker.killed === 'boot timeout' ? (everReady ? 'error' : 'fatal') : 'warn';
-      this.#log[level](`${name} ${this.#killText(worker.killed)}`);
+    const level = everReady ? 'error' : 'fatal';
+    if (worker?.killed === 'graceful timeout' || worker?.killed === 'quick stop') {
+      this.#log.warn(`${name} ${this.#killText(worker.killed)}`);
     } else if (ending || worker?.phase === 'retiring') {
       if ('signal' in how && !worker?.killed)
         this.#log.warn(`${name} ${describe(how)} while it was stopping`);
+    } else if (worker?.killed) {
+      this.#log[level](`${name} ${this.#killText(worker.killed)}`);
     } else {
-      const text = failure?.message ?? `${name} ${everReady ? 'died: it ' : ''}${describe(how)}`;
-      this.#log[everReady ? 'error' : 'fatal'](errorFields(failure), text);
+      const when = worker?.phase === 'booting' ? ' before it was ready' : '';
+      this.#log[level](errorFields(failure), failure?.message ?? `${name} died: it ${describe(how)}${when}`);
     }
   }
 
-  #killText(why: Exclude<KillReason, 'the server is ending'>): string {
+  #killText(why: KillReason): string {
     const { bootTimeout, gracefulTimeout } = this.#options.config;
     switch (why) {
       case 'boot timeout':
         return `was killed, as it was not ready after ${bootTimeout} s (--boot-timeout): a plugin that never calls done?`;
       case 'graceful timeout':
         return `was killed, as it had not ended after ${gracefulTimeout} s (--graceful-timeout)`;
-      case 'quick stop':
+      default:
         return 'was killed, as it had not ended in time';
     }
   }
