@@ -86,7 +86,7 @@ export class Arbiter {
     clearTimeout(this.#timer);
     listener.withdraw();
     listener.close();
-    this.#log.info('stopped');
+    if (exitCode === ExitCode.ok) this.#log.info('stopped');
     return exitCode;
   }
 
