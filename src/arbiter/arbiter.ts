@@ -9,6 +9,7 @@ import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { AppSpec, Report } from '../protocol.ts';
+import { exitLine } from './exit-line.ts';
 import type { Listener } from './listener.ts';
 import { type Action, plan } from './plan.ts';
 import {
@@ -19,13 +20,11 @@ import {
   ending,
   exited,
   initialState,
-  type KillReason,
   killed,
   published,
   retired,
   type State,
   spawned,
-  type WorkerState,
 } from './state.ts';
 import { SOCKET_FD, type WorkerEvents, type WorkerExit, WorkerHandle } from './worker-handle.ts';
 
@@ -221,49 +220,17 @@ export class Arbiter {
   }
 
   #onExit(id: number, how: WorkerExit): void {
-    const worker = this.#state.workers.find((one) => one.id === id);
+    const before = this.#state;
+    const worker = before.workers.find((one) => one.id === id)!;
     const failure = this.#failures.get(id);
-    this.#logExit(id, worker, failure, how);
+    const line = exitLine(before, worker, how, this.#options.config);
+    if (line && failure) this.#log[line.level](errorFields(failure), failure.message);
+    else if (line) this.#log[line.level](`${this.#nameOf(id)} ${line.text}`);
     this.#workers.delete(id);
     this.#failures.delete(id);
-    const before = this.#state;
     this.#state = exited(before, id, performance.now(), failure?.exitCode ?? ExitCode.bootFailed);
-    if (worker && !this.#state.ending && before.slots !== this.#state.slots) this.#logDelay(worker.slot);
+    if (!this.#state.ending && before.slots !== this.#state.slots) this.#logDelay(worker.slot);
     this.#settle();
-  }
-
-  #logExit(
-    id: number,
-    worker: WorkerState | undefined,
-    failure: FailedReport | undefined,
-    how: WorkerExit,
-  ): void {
-    const { ending, everReady } = this.#state;
-    const name = this.#nameOf(id);
-    const level = everReady ? 'error' : 'fatal';
-    if (worker?.killed === 'graceful timeout' || worker?.killed === 'quick stop') {
-      this.#log.warn(`${name} ${this.#killText(worker.killed)}`);
-    } else if (ending || worker?.phase === 'retiring') {
-      if ('signal' in how && !worker?.killed)
-        this.#log.warn(`${name} ${describe(how)} while it was stopping`);
-    } else if (worker?.killed) {
-      this.#log[level](`${name} ${this.#killText(worker.killed)}`);
-    } else {
-      const when = worker?.phase === 'booting' ? ' before it was ready' : '';
-      this.#log[level](errorFields(failure), failure?.message ?? `${name} died: it ${describe(how)}${when}`);
-    }
-  }
-
-  #killText(why: KillReason): string {
-    const { bootTimeout, gracefulTimeout } = this.#options.config;
-    switch (why) {
-      case 'boot timeout':
-        return `was killed, as it was not ready after ${bootTimeout} s (--boot-timeout): a plugin that never calls done?`;
-      case 'graceful timeout':
-        return `was killed, as it had not ended after ${gracefulTimeout} s (--graceful-timeout)`;
-      default:
-        return 'was killed, as it had not ended in time';
-    }
   }
 
   /** Says that a slot waits before it is filled again: an app that dies young is not started all the time. */
@@ -283,12 +250,6 @@ export class Arbiter {
   }
 }
 
-function describe(how: WorkerExit): string {
-  if ('error' in how) return `could not be started: ${how.error.message}`;
-  if ('code' in how) return `exited with code ${how.code}`;
-  return `was ended by ${how.signal}${how.signal === 'SIGKILL' ? ', perhaps because memory ran out' : ''}`;
-}
-
-function errorFields(failure: FailedReport | undefined): object {
-  return failure?.stack ? { err: Object.assign(new Error(failure.message), { stack: failure.stack }) } : {};
+function errorFields(failure: FailedReport): object {
+  return failure.stack ? { err: Object.assign(new Error(failure.message), { stack: failure.stack }) } : {};
 }

@@ -1,0 +1,56 @@
+/**
+ * What the log says when a worker has ended: nothing if that was wanted, otherwise why. Pure.
+ */
+import type { Config } from '../config/settings.ts';
+import type { State, WorkerState } from './state.ts';
+import type { WorkerExit } from './worker-handle.ts';
+
+/** A line for the log, without the name of the worker. */
+export interface ExitLine {
+  level: 'warn' | 'error' | 'fatal';
+  text: string;
+}
+
+/**
+ * Returns the line for a worker that has ended, or undefined if there is nothing to say.
+ *
+ * @param before the state in which the worker was still there.
+ * @param limits the settings that workers are killed for, in seconds.
+ */
+export function exitLine(
+  before: Pick<State, 'ending' | 'everReady'>,
+  worker: WorkerState,
+  how: WorkerExit,
+  limits: Pick<Config, 'bootTimeout' | 'gracefulTimeout'>,
+): ExitLine | undefined {
+  const level = before.everReady ? 'error' : 'fatal';
+  switch (worker.killed) {
+    case 'the server is ending':
+      return undefined;
+    case 'graceful timeout':
+      return {
+        level: 'warn',
+        text: `was killed, as it had not ended after ${limits.gracefulTimeout} s (--graceful-timeout)`,
+      };
+    case 'quick stop':
+      return { level: 'warn', text: 'was killed, as it had not ended in time' };
+    case 'boot timeout':
+      // The others of a start that has failed were late as well: the reason is said once.
+      if (before.ending) return undefined;
+      return {
+        level,
+        text: `was killed, as it was not ready after ${limits.bootTimeout} s (--boot-timeout): a plugin that never calls done?`,
+      };
+  }
+  if (before.ending || worker.phase === 'retiring') {
+    return 'signal' in how ? { level: 'warn', text: `${describe(how)} while it was stopping` } : undefined;
+  }
+  const when = worker.phase === 'booting' ? ' before it was ready' : '';
+  return { level, text: `died: it ${describe(how)}${when}` };
+}
+
+function describe(how: WorkerExit): string {
+  if ('error' in how) return `could not be started: ${how.error.message}`;
+  if ('code' in how) return `exited with code ${how.code}`;
+  return `was ended by ${how.signal}${how.signal === 'SIGKILL' ? ', perhaps because memory ran out' : ''}`;
+}
