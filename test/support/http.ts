@@ -3,9 +3,10 @@
  */
 import { once } from 'node:events';
 import { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from 'node:http';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
+import { accepts, freePort } from './port.ts';
 import { type Server, type ServerOptions, startServer, until } from './server.ts';
 
 /** Where a server listens: a Unix socket, or a port on loopback. */
@@ -74,23 +75,4 @@ export async function startOnPort(
   await until(() => accepts(port) || server.process.exitCode !== null, `port ${port}`);
   if (server.process.exitCode !== null) throw new Error(`fasticorn ended: ${server.stderr}`);
   return { server, target: { port } };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function accepts(port: number): Promise<boolean> {
-  const client = connect(port, '127.0.0.1');
-  const connected = await once(client, 'connect').then(
-    () => true,
-    () => false,
-  );
-  client.destroy();
-  return connected;
 }

@@ -3,13 +3,13 @@
  * `connection: 'close'`. The caller gives it a socket that nginx's workers may reach (they run as another user
  * when the tests run as root).
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { accepts, freePort } from './port.ts';
 
 const bundled = new URL('../../nginx/nginx.conf', import.meta.url);
 
@@ -54,7 +54,9 @@ export async function startNginx({ socket, connection = 'pool' }: NginxOptions):
     await rm(directory, { recursive: true, force: true });
   };
 
-  if (!(await accepts(port, nginx))) {
+  const runs = () => nginx.exitCode === null && nginx.signalCode === null;
+  while (runs() && !(await accepts(port))) await sleep(20);
+  if (!runs()) {
     await stop();
     throw new Error(`nginx did not start: ${lastErrors}`);
   }
@@ -84,27 +86,4 @@ function rewrite(
     replace("default '';\n    websocket upgrade;", 'default close;\n    websocket upgrade;');
   }
   return text;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function accepts(port: number, nginx: ChildProcess): Promise<boolean> {
-  while (nginx.exitCode === null && nginx.signalCode === null) {
-    const client = connect(port, '127.0.0.1');
-    const connected = await Promise.race([
-      once(client, 'connect').then(() => true),
-      once(client, 'error').then(() => false),
-    ]).catch(() => false);
-    client.destroy();
-    if (connected) return true;
-    await sleep(20);
-  }
-  return false;
 }
