@@ -11,11 +11,14 @@ import { RawConnection } from './support/raw.ts';
 import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 /** Starts the lifecycle app with two workers; `marks()` counts what its handlers and hooks have done. */
-async function start(t: TestContext) {
+async function start(t: TestContext, args: string[] = [], env: Record<string, string> = {}) {
   const file = join(temporaryDirectory(t), 'marks');
   writeFileSync(file, '');
-  const server = await startServer(t, app('lifecycle.mjs'), ['-w', '2'], { env: { MARKS: file } });
-  await until(() => server.log().some(({ msg }) => msg.endsWith('is ready')), 'the second worker');
+  const server = await startServer(t, app('lifecycle.mjs'), ['-w', '2', ...args], {
+    env: { MARKS: file, ...env },
+  });
+  const ready = () => server.log().filter(({ msg }) => msg.endsWith(' is ready')).length;
+  await until(() => ready() === 2, 'both workers');
   const marks = (name: string) =>
     readFileSync(file, 'utf8')
       .split('\n')
@@ -45,6 +48,13 @@ describe('the workers of a killed arbiter', () => {
     await until(() => readdirSync(dirname(server.socket)).length === 0, 'the names to be gone');
     await allGone(workers);
     assert.equal(marks('onClose'), 2);
+  });
+
+  it('end after the graceful timeout, also if onClose hangs', async (t) => {
+    const { server, marks, workers } = await start(t, ['--graceful-timeout', '2'], { HANG_ON_CLOSE: '1' });
+    server.kill('SIGKILL');
+    await until(() => marks('onClose') === 2, 'both to hang');
+    await allGone(workers);
   });
 
   it('answer what was in flight', async (t) => {

@@ -49,8 +49,14 @@ class Simulation {
     this.state = state.becameReady(this.state, id, this.now);
   }
 
+  /** A worker dies. */
   exit(id: number, code = 3): void {
-    this.state = state.exited(this.state, id, this.now, code);
+    this.state = state.exited(this.state, id, this.now, code, false);
+  }
+
+  /** A worker ends as it was told. */
+  finish(id: number): void {
+    this.state = state.exited(this.state, id, this.now, 3, true);
   }
 
   /** Lets time pass until the plan wants to be asked again, and says how long that was. */
@@ -212,9 +218,9 @@ describe('Stopping gracefully', () => {
       { type: 'retire', id: 1, farewell: 'stop' },
       { type: 'retire', id: 2, farewell: 'stop' },
     ]);
-    server.exit(1);
+    server.finish(1);
     assert.deepEqual(server.settle(), []);
-    server.exit(2);
+    server.finish(2);
     assert.deepEqual(server.settle(), [{ type: 'exit', code: 0 }]);
   });
 
@@ -242,6 +248,30 @@ describe('Stopping gracefully', () => {
     assert.deepEqual(server.settle(), []);
     server.ready(2);
     assert.deepEqual(server.settle(), [{ type: 'retire', id: 2, farewell: 'stop' }]);
+  });
+
+  it('starts one worker, and only one, if nobody is there to answer what is in the queue', () => {
+    const server = Simulation.serving(1);
+    server.exit(1);
+    server.settle();
+    server.exit(2);
+    assert.deepEqual(server.settle(), [], 'the slot waits after a young death');
+    server.end('graceful');
+    assert.deepEqual(server.settle(), [{ type: 'spawn', slot: 1 }]);
+    server.ready(3);
+    assert.deepEqual(server.settle(), [{ type: 'retire', id: 3, farewell: 'stop' }]);
+    server.exit(3);
+    assert.deepEqual(server.settle(), [{ type: 'exit', code: 0 }]);
+  });
+
+  it('starts one as well when the only worker is broken and has stopped accepting', () => {
+    const server = Simulation.serving(1);
+    server.state = state.broke(server.state, 1, server.now);
+    server.settle();
+    server.ready(2);
+    server.state = state.broke(server.state, 2, server.now);
+    server.end('graceful');
+    assert.deepEqual(server.settle(), [{ type: 'spawn', slot: 1 }]);
   });
 
   it('does not wait for a booting worker before anybody could connect', () => {

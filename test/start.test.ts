@@ -117,7 +117,10 @@ describe('the app may be', () => {
           app.get('/', async () => app.version);
         };`,
       );
-      const server = await startServer(t, file, ['-w', '1']);
+      // Reached by a link from a place that has none: the app is where its file is.
+      const link = join(temporaryDirectory(t), 'link.mjs');
+      symlinkSync(file, link);
+      const server = await startServer(t, link, ['-w', '1']);
       assert.equal((await get(server)).split('.')[0], major);
       assert(server.log().some(({ msg, worker }) => msg === 'said by the app' && worker === 1));
     });

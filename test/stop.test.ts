@@ -2,10 +2,13 @@
  * How the server stops: TERM loses nothing, INT and QUIT are quick, and both end with exit code 0.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
+import { startOnPort } from './support/http.ts';
 import { load } from './support/load.ts';
 import { RawConnection } from './support/raw.ts';
 import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
@@ -109,6 +112,19 @@ describe('TERM', () => {
     assert.doesNotMatch(server.stderr, /had to be cut/);
   });
 
+  it('is not kept waiting by a connection on which Node answered by itself', async (t) => {
+    const { server } = await start(t, ['--graceful-timeout', '20']);
+    const connection = await RawConnection.open(server.socket);
+    connection.get('/', 'Expect: the-unexpected\r\n');
+    await until(() => /417 Expectation Failed/.test(connection.received), 'the refusal');
+    assert.equal(await server.stop(), 0);
+    assert.doesNotMatch(server.stderr, /had to be cut/);
+    assert.deepEqual(
+      server.accessLog().map(({ status }) => status),
+      [417],
+    );
+  });
+
   it('answers pipelined requests, and closes only after the last', async (t) => {
     const { server, marks } = await start(t);
     const connection = await RawConnection.open(server.socket);
@@ -173,6 +189,48 @@ describe('TERM', () => {
     assert.equal((await server.exited).code, 0);
     assert.equal(connection.answers, 0);
     assert.equal(marks('onClose'), 2);
+  });
+});
+
+describe('TERM while no worker is there', () => {
+  it('still answers what waits in the accept queue', async (t) => {
+    const server = await startServer(t, app('crashing.mjs'), ['-w', '1']);
+    // Dies young, again and again, until the next one has to wait for a while.
+    await until(async () => {
+      for (const pid of server.workers()) process.kill(pid, 'SIGKILL');
+      return /died young 5 times/.test(server.stderr);
+    }, 'the slot to wait');
+    const waiting = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open(server.socket)));
+    for (const connection of waiting) connection.get('/');
+    assert.equal(await server.stop(), 0);
+    assert.equal(waiting.filter(({ answers }) => answers === 1).length, 20);
+  });
+});
+
+describe('An answer that is given before the whole request has come', () => {
+  it('arrives whole during a stop, over TCP too', async (t) => {
+    const { server, target } = await startOnPort(t, app('early-answer.mjs'));
+    const posts = Array.from({ length: 6 }, () => {
+      const post = request({
+        ...target,
+        host: '127.0.0.1',
+        method: 'POST',
+        path: '/',
+        headers: { connection: 'keep-alive' },
+      });
+      post.on('error', () => {});
+      post.write(Buffer.alloc(16 << 20));
+      return once(post, 'response').then(async ([answer]) => {
+        let length = 0;
+        for await (const chunk of answer) length += (chunk as Buffer).length;
+        post.end();
+        return length;
+      });
+    });
+    await until(() => /early/.test(server.stderr), 'the requests to be there');
+    server.kill('SIGTERM');
+    assert.deepEqual(await Promise.all(posts), Array(6).fill(2 << 20));
+    assert.equal((await server.exited).code, 0);
   });
 });
 

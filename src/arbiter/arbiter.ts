@@ -228,7 +228,8 @@ export class Arbiter {
     else if (line) this.#log[line.level](`${this.#nameOf(id)} ${line.text}`);
     this.#workers.delete(id);
     this.#failures.delete(id);
-    this.#state = exited(before, id, performance.now(), failure?.exitCode ?? ExitCode.bootFailed);
+    const clean = 'code' in how && how.code === 0;
+    this.#state = exited(before, id, performance.now(), failure?.exitCode ?? ExitCode.bootFailed, clean);
     if (!this.#state.ending && before.slots !== this.#state.slots) this.#logDelay(worker.slot);
     this.#settle();
   }

@@ -33,7 +33,7 @@ export function plan(state: State, now: number): Plan {
     later.push(time);
     return false;
   };
-  if (state.ending) end(state, actions, due);
+  if (state.ending) end(state, now, actions, due);
   else serve(state, actions, due);
   return { actions, wakeAt: later.length > 0 ? Math.min(...later) : undefined };
 }
@@ -66,8 +66,12 @@ function serve(state: State, actions: Action[], due: Due): void {
   }
 }
 
-function end(state: State, actions: Action[], due: Due): void {
+function end(state: State, now: number, actions: Action[], due: Due): void {
   const { how, since, exitCode } = state.ending!;
+  if (needsRescue(state, now)) {
+    actions.push({ type: 'spawn', slot: 1 });
+    return;
+  }
   if (state.workers.length === 0) {
     actions.push({ type: 'exit', code: exitCode });
     return;
@@ -92,6 +96,17 @@ function end(state: State, actions: Action[], due: Due): void {
 
 function needsTelling(worker: WorkerState, farewell: Farewell): boolean {
   return farewell === 'quick' ? worker.farewell !== 'quick' : worker.farewell === undefined;
+}
+
+/**
+ * Whether a graceful stop finds nobody who could answer what waits in the accept queue: all workers have died, or
+ * stopped accepting when they broke. One more is started then, and only one.
+ */
+function needsRescue(state: State, now: number): boolean {
+  const { ending, limits, published, emptied, rescued } = state;
+  if (ending?.how !== 'graceful' || !published || emptied || rescued) return false;
+  if (now >= ending.since + limits.gracefulTimeout) return false;
+  return state.workers.every((worker) => worker.killed || worker.farewell === 'retire');
 }
 
 /**

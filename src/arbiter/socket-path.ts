@@ -220,11 +220,14 @@ export class SocketPath {
     try {
       if (!this.#link(this.path, grave)) {
         const since = lstatSync(grave, { throwIfNoEntry: false })?.ctimeMs ?? 0;
-        if (Date.now() - since > BURIAL_LIMIT) removeIfSame(grave, dead);
-        else await sleep(20);
+        const abandoned = Date.now() - since > BURIAL_LIMIT;
+        if (abandoned && !removeIfSame(grave, dead))
+          throw refusal(this.path, `${grave} is in the way; delete it`);
+        await sleep(20);
         return;
       }
     } catch (error) {
+      if (error instanceof UserError) throw error;
       if (errorCode(error) === 'ENOENT') return;
       // Without hard links, or to another user's file, there is no such right, and somebody else may come between.
       if (sameInode(inodeOf(this.path), dead)) unlinkOrRefuse(this.path);

@@ -54,6 +54,10 @@ export interface State {
   readonly everReady: boolean;
   /** Whether the socket has been made reachable: when the first worker was ready. */
   readonly published: boolean;
+  /** Whether a worker has emptied the accept queue for a graceful stop, and ended well. */
+  readonly emptied: boolean;
+  /** Whether a worker was started during the stop, for a queue that nobody else could answer. */
+  readonly rescued: boolean;
   readonly ending: Ending | undefined;
 }
 
@@ -65,14 +69,8 @@ const LONGEST_DELAY = 10_000;
 /** Before anything was spawned. */
 export function initialState(wanted: number, limits: Limits): State {
   return {
-    wanted,
-    limits,
-    workers: [],
-    slots: new Map(),
-    nextId: 1,
-    everReady: false,
-    published: false,
-    ending: undefined,
+    ...{ wanted, limits, workers: [], slots: new Map(), nextId: 1, ending: undefined },
+    ...{ everReady: false, published: false, emptied: false, rescued: false },
   };
 }
 
@@ -86,7 +84,8 @@ export function spawned(state: State, slot: number, now: number): State {
     wantsToLeave: false,
     killed: undefined,
   };
-  return { ...state, nextId: state.nextId + 1, workers: [...state.workers, worker] };
+  const rescued = state.ending !== undefined;
+  return { ...state, nextId: state.nextId + 1, workers: [...state.workers, worker], rescued };
 }
 
 /** A worker serves. */
@@ -128,11 +127,16 @@ export function broke(state: State, id: number, now: number): State {
  * that is the end of the start.
  *
  * @param exitCode what the server exits with in that case.
+ * @param clean whether it ended by itself, with code 0.
  */
-export function exited(state: State, id: number, now: number, exitCode: number): State {
+export function exited(state: State, id: number, now: number, exitCode: number, clean: boolean): State {
   const gone = state.workers.find((worker) => worker.id === id);
   const after = gone?.phase === 'retiring' ? state : failed(state, id, now);
-  const next = { ...after, workers: after.workers.filter((worker) => worker.id !== id) };
+  const next = {
+    ...after,
+    workers: after.workers.filter((worker) => worker.id !== id),
+    emptied: after.emptied || (clean && gone?.farewell === 'stop'),
+  };
   return state.everReady || gone?.phase === 'retiring' ? next : ending(next, 'now', exitCode, now);
 }
 

@@ -5,17 +5,22 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
+/** A request and its response, until that is over. */
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly began: number;
+}
+
 /** One open connection. */
 interface Connection {
   readonly socket: Socket;
-  /** Responses that are not finished yet, in the order of their requests. */
-  readonly pending: ServerResponse[];
+  /** Exchanges that are not over yet, in the order of their requests. */
+  readonly pending: Exchange[];
   /** What had been read when the last answer was finished: anything beyond it belongs to a request to come. */
   settledBytes: number;
   /** When the last answer was finished, or the connection was made; milliseconds of a monotonic clock. */
   idleSince: number;
-  /** The response that was given `Connection: close`. */
-  last: ServerResponse | undefined;
 }
 
 /** Called when a response is over, in whatever way; times are milliseconds of a monotonic clock. */
@@ -37,7 +42,11 @@ export class Connections {
     this.#onOver = onOver;
     server.on('connection', (socket) => this.#add(socket));
     server.prependListener('request', (request, response) => this.#begin(request, response));
-    // Where the app handles these events itself, Node emits them instead of `request`.
+    // What Node answers by itself otherwise, unseen by us.
+    if (server.listenerCount('checkExpectation') === 0) {
+      server.on('checkExpectation', (_request, response) => response.writeHead(417).end());
+    }
+    // Where somebody listens to these events, Node emits them instead of `request`.
     for (const event of ['checkContinue', 'checkExpectation'] as const) {
       if (server.listenerCount(event) > 0) {
         server.prependListener(event, (request, response) => this.#begin(request, response));
@@ -65,7 +74,9 @@ export class Connections {
   /** From now on every response says that it is the last on its connection. */
   closeAfterResponse(): void {
     this.#closing = true;
-    for (const connection of this.#open.values()) markLast(connection);
+    for (const connection of this.#open.values()) {
+      for (const exchange of connection.pending) makeLast(connection, exchange);
+    }
   }
 
   /**
@@ -94,30 +105,34 @@ export class Connections {
 
   #add(socket: Socket): void {
     this.#accepted++;
-    this.#open.set(socket, {
-      socket,
-      pending: [],
-      settledBytes: 0,
-      idleSince: performance.now(),
-      last: undefined,
+    const connection: Connection = { socket, pending: [], settledBytes: 0, idleSince: performance.now() };
+    this.#open.set(socket, connection);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      // Node closes the response that it was sending, and forgets those of pipelined requests behind it.
+      for (const exchange of [...connection.pending]) this.#end(connection, exchange);
     });
-    socket.once('close', () => this.#open.delete(socket));
   }
 
   #begin(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#open.get(request.socket);
     if (!connection) return;
-    const began = performance.now();
-    connection.pending.push(response);
-    if (this.#closing) markLast(connection);
-    response.once('close', () => {
-      const over = performance.now();
-      connection.pending.splice(connection.pending.indexOf(response), 1);
-      settle(connection, over);
-      // An answer that was given before the whole body had come: the rest of the body is no new request.
-      if (!request.complete) request.once('close', () => settle(connection, performance.now()));
-      this.#onOver?.(request, response, began, over);
-    });
+    const exchange: Exchange = { request, response, began: performance.now() };
+    connection.pending.push(exchange);
+    if (this.#closing) makeLast(connection, exchange);
+    response.once('close', () => this.#end(connection, exchange));
+  }
+
+  #end(connection: Connection, exchange: Exchange): void {
+    const index = connection.pending.indexOf(exchange);
+    if (index < 0) return;
+    const { request, response, began } = exchange;
+    const now = performance.now();
+    connection.pending.splice(index, 1);
+    settle(connection, now);
+    // An answer that was given before the whole body had come: the rest of the body is no new request.
+    if (!request.complete) request.once('close', () => settle(connection, performance.now()));
+    this.#onOver?.(request, response, began, now);
   }
 }
 
@@ -136,13 +151,17 @@ function isIdle({ pending, socket, settledBytes }: Connection): boolean {
 }
 
 /**
- * Has the newest pending response close the connection. One that was marked before it, and is followed by a
- * pipelined request now, may go on.
+ * Has a response close its connection, if nothing speaks against it when its head is written: a pipelined request
+ * that waits behind it, or a body that is still arriving, since closing with unread bytes would reset the connection
+ * under the answer. Such a connection is ended when it is idle.
  */
-function markLast(connection: Connection): void {
-  const newest = connection.pending.at(-1);
-  if (!newest || newest.headersSent) return;
-  if (connection.last && !connection.last.headersSent) connection.last.shouldKeepAlive = true;
-  newest.shouldKeepAlive = false;
-  connection.last = newest;
+function makeLast(connection: Connection, exchange: Exchange): void {
+  const { request, response } = exchange;
+  const writeHead = response.writeHead as (...args: unknown[]) => ServerResponse;
+  Object.assign(response, {
+    writeHead(...args: unknown[]) {
+      if (request.complete && connection.pending.at(-1) === exchange) response.shouldKeepAlive = false;
+      return writeHead.apply(response, args);
+    },
+  });
 }

@@ -3,7 +3,7 @@
  * Fastify 4 and 5 want; sockets, requests and logs come from elsewhere.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -136,7 +136,7 @@ function findModule(name: string): string | undefined {
 
 /** The app's own Fastify if it has one, as its plugins were made for that version; otherwise ours. */
 function fastifyOf(file: string): { create: typeof import('fastify').fastify; version: number } {
-  for (const require of [createRequire(file), createRequire(import.meta.url)]) {
+  for (const require of [createRequire(realpathSync(file)), createRequire(import.meta.url)]) {
     try {
       const { version } = require('fastify/package.json') as { version: string };
       return {

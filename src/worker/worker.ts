@@ -104,7 +104,8 @@ class Worker {
     adopt(server, socket, config.backlog);
     try {
       await app.listen({
-        ...(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }),
+        // Never a name: for localhost Fastify would open a second server that nobody watches.
+        ...(address.kind === 'unix' ? { path: address.path } : { host: '127.0.0.1', port: address.port }),
         listenTextResolver: () => LISTENING,
       });
     } catch (error) {
@@ -146,7 +147,9 @@ class Worker {
 
   /** The arbiter was killed: nobody can hold the socket for a next one, so its name must not stay. */
   #onOrphaned(): void {
-    const { socket } = this.#order;
+    const { socket, config } = this.#order;
+    // Nobody is left to end us if a hook of the app hangs.
+    setTimeout(() => process.exit(1), config.gracefulTimeout * 1000);
     if (socket?.inode) for (const name of socket.names) removeIfSame(name, socket.inode);
     this.#log.logger.fatal('the arbiter is gone: answering what has arrived, then ending');
     void this.#leave('stop');
