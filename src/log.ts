@@ -62,9 +62,10 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog 
   if (accessLogfile === 'off') return undefined;
   const place = accessLogfile === '-' ? 'standard output' : accessLogfile;
   const fd = accessLogfile === '-' ? 1 : open('--access-logfile', accessLogfile);
+  const forPeople = isPretty(settings, fd);
   const writer = new LineWriter(fd, {
     // On a terminal a line is wanted when it happens, in its place between those of the error log.
-    buffered: !isPretty(settings, fd),
+    buffered: !forPeople,
     ownFile: accessLogfile !== '-',
     onTrouble(event) {
       if ('error' in event) errorLog.error(`access log (${place}): ${event.error.message}; still trying`);
@@ -73,7 +74,7 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog 
   });
   const logger = pino(
     { base: { pid: process.pid } },
-    isPretty(settings, fd) ? formatted(writer, prettyAccess(isatty(fd))) : writer,
+    forPeople ? formatted(writer, prettyAccess(isatty(fd))) : writer,
   );
   return { logger, flushSync: () => writer.flushSync() };
 }

@@ -47,7 +47,8 @@ class Worker {
   readonly #order: StartOrder;
   readonly #log: OpenLog;
   #accessLog: OpenLog | undefined;
-  #draining: Draining | undefined;
+  /** What is to be drained one day; how the queue is treated is known only then. */
+  #draining: Omit<Draining, 'queue'> | undefined;
   #drain: Drain | undefined;
   /** The app throws outside of any request's handler: from then on the process is not to be trusted. */
   #broken = false;
@@ -99,7 +100,6 @@ class Worker {
       connections: new Connections(server, accessLog && accessLine(accessLog)),
       closeApp: () => this.#closeApp(app),
       gracefulTimeout: config.gracefulTimeout,
-      queue: 'leave',
     };
     adopt(server, socket, config.backlog);
     try {
