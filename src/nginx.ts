@@ -2,13 +2,14 @@
  * The bundled nginx/nginx.conf as text. Pure: knows which of its numbers and paths are also the server's, and
  * leaves writing the file, and nginx itself, to others.
  */
-import { type Address, formatAddress } from './address.ts';
+import type { Address } from './address.ts';
 import { settings } from './config/settings.ts';
 import { IDLE_GRACE, PROXY_IDLE } from './timing.ts';
 
 /** A whole configuration, for a host (as root) and for the nginx image alike, from nginx 1.22 on. */
 export function nginxConf(): string {
-  const server = `server ${formatAddress(settings.bind.default as Address)}`;
+  const { kind, default: bind } = settings.bind;
+  const server = `server ${kind.show(bind as Address[])}`;
   return `# nginx in front of fasticorn: complete, for nginx 1.22 to 1.30.
 #   On a host, as root:  nginx -c "$PWD/nginx/nginx.conf"
 #   In a container:      mounted as /etc/nginx/nginx.conf

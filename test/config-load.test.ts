@@ -1,16 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { load } from '../src/config/load.ts';
+import { verbNames } from '../src/commands.ts';
+import { namedConfigFile } from '../src/config/command-line.ts';
+import { type ConfigFile, load } from '../src/config/load.ts';
 import { type Config, type Machine, rows } from '../src/config/settings.ts';
 import { UserError } from '../src/errors.ts';
 
 const machine: Machine = { cpus: 8 };
 const config = (...argv: string[]): Config => load(argv, {}, machine).config;
 
+/** A file with these values, each in a line of its own after the first. */
+const file = (values: Record<string, unknown>): ConfigFile => ({
+  path: 'fasticorn.config.mjs',
+  values,
+  lineOf: (key) => Object.keys(values).indexOf(key) + 2 || undefined,
+});
+const inFile = (values: Record<string, unknown>): Config => load([], {}, machine, file(values)).config;
+
 /** The message of the UserError that the input makes. */
-function mistake(argv: string[], env: Record<string, string> = {}): string {
+function mistake(argv: string[], env: Record<string, string> = {}, values?: Record<string, unknown>): string {
   try {
-    load(argv, env, machine);
+    load(argv, env, machine, values && file(values));
   } catch (error) {
     assert.ok(error instanceof UserError, String(error));
     return error.message;
@@ -22,18 +32,30 @@ describe('a value', () => {
   it('is the default if nothing is said', () => {
     assert.deepEqual(load([], {}, machine), {
       config: {
-        bind: { kind: 'unix', path: '/tmp/app.sock' },
+        bind: [{ kind: 'unix', path: '/tmp/app.sock' }],
         backlog: 2048,
         socketMode: 0o666,
         socketGroup: undefined,
         workers: 8,
         bootTimeout: 30,
         gracefulTimeout: 30,
+        timeout: 30,
+        maxRequests: 0,
+        maxRequestsJitter: 0,
+        maxMemory: 0,
+        maxLifetime: 0,
+        requestTimeout: 0,
         keepAlive: 75,
         logLevel: 'info',
         accessLogfile: '-',
         errorLogfile: '-',
         pretty: undefined,
+        config: undefined,
+        chdir: undefined,
+        pid: undefined,
+        controlSocket: undefined,
+        takeover: false,
+        node: undefined,
       },
       origins: Object.fromEntries(rows.map(([name]) => [name, { from: 'default' }])),
     });
@@ -88,13 +110,176 @@ describe('a value', () => {
   });
 
   it('is read by the kind of its setting', () => {
-    assert.deepEqual(config('--bind', '[::1]:80').bind, { kind: 'tcp', host: '::1', port: 80 });
+    assert.deepEqual(config('--bind', '[::1]:80').bind, [{ kind: 'tcp', host: '::1', port: 80 }]);
     for (const mode of ['660', '0660', '0o660'])
       assert.equal(config('--socket-mode', mode).socketMode, 0o660);
     assert.equal(config('--keep-alive', '1.5').keepAlive, 1.5);
     assert.equal(config('--log-level', 'warn').logLevel, 'warn');
     assert.equal(config('--socket-group', 'www-data').socketGroup, 'www-data');
+    for (const zero of ['--timeout=0', '--request-timeout=0.0', '--max-lifetime=0'])
+      assert.ok(config(zero), zero);
   });
+
+  it('of several addresses is separated by commas, or by repeating the flag', () => {
+    const both = [
+      { kind: 'unix', path: '/a' },
+      { kind: 'tcp', host: '::1', port: 80 },
+    ];
+    for (const argv of [
+      ['-b', 'unix:/a', '--bind=[::1]:80'],
+      ['-b', 'unix:/a,[::1]:80'],
+      ['-b', 'unix:/a, [::1]:80'],
+    ]) {
+      assert.deepEqual(config(...argv).bind, both, argv.join(' '));
+    }
+    assert.deepEqual(load([], { FASTICORN_BIND: 'unix:/a,[::1]:80' }, machine).config.bind, both);
+    assert.deepEqual(load(['-b:1'], { FASTICORN_BIND: 'unix:/a' }, machine).config.bind, [
+      { kind: 'tcp', host: '0.0.0.0', port: 1 },
+    ]);
+  });
+});
+
+describe('a config file', () => {
+  it('wins over the default, and loses to the environment and to flags', () => {
+    const values = { workers: 2, keepAlive: 10, timeout: 20 };
+    const { config, origins } = load(['-t5'], { WEB_CONCURRENCY: '3' }, machine, file(values));
+    assert.deepEqual([config.workers, config.keepAlive, config.timeout], [3, 10, 5]);
+    assert.deepEqual(
+      [origins.workers, origins.keepAlive, origins.timeout],
+      [
+        { from: 'env', name: 'WEB_CONCURRENCY' },
+        { from: 'file', name: 'fasticorn.config.mjs', line: 3 },
+        { from: 'flag', name: '-t' },
+      ],
+    );
+  });
+
+  it('has an origin without a line where that is not known', () => {
+    const unknown = { ...file({ workers: 2 }), lineOf: () => undefined };
+    assert.deepEqual(load([], {}, machine, unknown).origins.workers, {
+      from: 'file',
+      name: 'fasticorn.config.mjs',
+    });
+  });
+
+  it('may name the app, and the command line may name another', () => {
+    const config = file({ app: './a.js' });
+    assert.equal(load([], {}, machine, config).app, './a.js');
+    assert.equal(load(['b.js'], {}, machine, config).app, 'b.js');
+  });
+
+  it('gives numbers, booleans, strings and arrays', () => {
+    const config = inFile({
+      workers: 4,
+      keepAlive: 0.5,
+      pretty: true,
+      takeover: false,
+      logLevel: 'warn',
+      bind: ['unix:/a', ':80'],
+      socketGroup: 101,
+    });
+    assert.deepEqual(
+      [config.workers, config.keepAlive, config.pretty, config.takeover, config.logLevel, config.socketGroup],
+      [4, 0.5, true, false, 'warn', '101'],
+    );
+    assert.deepEqual(config.bind, [
+      { kind: 'unix', path: '/a' },
+      { kind: 'tcp', host: '0.0.0.0', port: 80 },
+    ]);
+  });
+
+  it('may give the text of a flag instead', () => {
+    const { workers, pretty, bind } = inFile({ workers: '4', pretty: 'off', bind: 'unix:/a,unix:/b' });
+    assert.deepEqual([workers, pretty, bind.length], [4, false, 2]);
+  });
+
+  it('has the mode as a number or as the text of one', () => {
+    assert.equal(inFile({ socketMode: 0o660 }).socketMode, 0o660);
+    for (const mode of ['660', '0660', '0o660']) assert.equal(inFile({ socketMode: mode }).socketMode, 0o660);
+  });
+
+  it('gives nothing by null and undefined', () => {
+    const { config, origins, app } = load(
+      [],
+      {},
+      machine,
+      file({ workers: null, keepAlive: undefined, app: null }),
+    );
+    assert.deepEqual([config.workers, config.keepAlive, app], [8, 75, undefined]);
+    assert.deepEqual(origins.workers, { from: 'default' });
+  });
+
+  it('gives only what is its own', () => {
+    const config = file(Object.create({ workers: 2, app: 'a.js' }));
+    assert.deepEqual(load([], {}, machine, config), load([], {}, machine));
+  });
+
+  it('is not looked at by --help', () => {
+    assert.equal(load(['--help'], {}, machine, file({ nope: 1 })).action, 'help');
+  });
+});
+
+describe('the config file that is named', () => {
+  const named = (argv: string[], env = {}) => namedConfigFile(argv, env);
+
+  it('is that of the last flag, else that of the variable', () => {
+    const env = { FASTICORN_CONFIG: 'e.mjs' };
+    assert.deepEqual(named(['-c', 'a.mjs', '--config=b.mjs'], env), {
+      path: 'b.mjs',
+      origin: { from: 'flag', name: '--config' },
+    });
+    assert.deepEqual(named([], env), {
+      path: 'e.mjs',
+      origin: { from: 'env', name: 'FASTICORN_CONFIG' },
+    });
+    assert.equal(named([]), undefined);
+    assert.equal(named([], { FASTICORN_CONFIG: '' }), undefined);
+  });
+
+  it('is found among mistakes, and is none if it is one itself', () => {
+    assert.equal(named(['--nope', 'scale', '-1', '-c', 'a.mjs', '-w', 'x'])?.path, 'a.mjs');
+    for (const argv of [['-c'], ['-c', '--bind'], ['--config=']])
+      assert.equal(named(argv, { FASTICORN_CONFIG: 'e.mjs' }), undefined, argv.join(' '));
+    assert.equal(named(['--', '-c', 'a.mjs']), undefined);
+  });
+});
+
+describe('a command for a running server', () => {
+  const verb = (...argv: string[]) => load(argv, {}, machine).verb;
+
+  it('stands where the app would, with all the usual flags', () => {
+    const { app, verb, config } = load(['-b', 'unix:/a', 'reload', '--no-wait', '-w2'], {}, machine);
+    assert.deepEqual(verb, { name: 'reload', noWait: true, json: false });
+    assert.deepEqual([app, config.workers, config.bind], [undefined, 2, [{ kind: 'unix', path: '/a' }]]);
+  });
+
+  it('is every verb, and status', () => {
+    for (const name of verbNames) {
+      assert.equal(verb(name, ...(name === 'scale' ? ['1'] : []))?.name, name);
+    }
+    assert.deepEqual(verb('status', '--json'), { name: 'status', noWait: false, json: true });
+  });
+
+  it('is no app of that name, which is given with its directory', () => {
+    const { app, verb } = load(['./status'], {}, machine);
+    assert.deepEqual([app, verb], ['./status', undefined]);
+  });
+
+  it('takes its argument as it is, even one that looks like a flag', () => {
+    for (const argument of ['4', '+1', '-1', '-12']) {
+      assert.equal(verb('-w2', 'scale', argument, '--pretty')?.argument, argument);
+    }
+    assert.equal(load(['scale', '-1', '-w2'], {}, machine).config.workers, 2);
+    assert.equal(verb('scale', '--', '-1')?.argument, '-1');
+  });
+
+  it('may be told to hurry in two ways', () => {
+    assert.equal(verb('stop', '--now')?.argument, 'now');
+    assert.equal(verb('stop', 'now')?.argument, 'now');
+    assert.equal(verb('stop')?.argument, undefined);
+  });
+
+  it('gives way to --help', () => assert.equal(load(['scale', '-1', '--help'], {}, machine).action, 'help'));
 });
 
 describe('a switch', () => {
@@ -253,7 +438,51 @@ describe('a mistake is told in one line:', () => {
       {},
       'unexpected argument "App/app.js": the app is already "My" (quote a path that has spaces; with npm, put -- before the flags)',
     ],
+    // A command.
+    [['scale'], {}, 'scale needs an argument (N, +N or -N), got none'],
+    [['scale', 'x'], {}, 'scale: "x" is not valid: expected N, +N or -N'],
+    [['scale', '-1x'], {}, 'scale: "-1x" is not valid: expected N, +N or -N'],
+    [['scale', '4', '5'], {}, 'unexpected argument "5": scale takes only N, +N or -N'],
+    [['stop', 'later'], {}, 'stop: "later" is not valid: expected now'],
+    [['reload', 'app.js'], {}, 'unexpected argument "app.js": reload takes none'],
+    [['status', 'app.js'], {}, 'unexpected argument "app.js": status takes none'],
+    [['--json', 'app.js'], {}, '--json is only for the commands: fasticorn status'],
+    [
+      ['pause', '--no-wait'],
+      {},
+      '--no-wait is only for the commands: fasticorn reload, fasticorn upgrade, fasticorn stop',
+    ],
+    [['reload', '--now'], {}, '--now is only for the commands: fasticorn stop'],
+    [['stop', '--now=1'], {}, '--now takes no value, got "1"'],
+    [['reload', '--check-config'], {}, '--check-config and reload do not go together: leave one of them out'],
+    // Addresses.
+    [
+      ['-b', 'unix:/a', '--bind='],
+      {},
+      '--bind: "unix:/a," is not valid: expected unix:/path/to.sock or HOST:PORT',
+    ],
+    [
+      ['-b', ':80', '-b', '0.0.0.0:80'],
+      {},
+      '-b: ":80,0.0.0.0:80" is not valid: expected each only once, got "0.0.0.0:80" twice',
+    ],
+    // Off, or within bounds.
+    [
+      ['--timeout=0.5'],
+      {},
+      '--timeout: "0.5" is not valid: expected 0 (off) or a number of seconds from 1 to 604800',
+    ],
     // Settings that do not go together.
+    [
+      ['--max-requests-jitter=5'],
+      {},
+      '--max-requests-jitter: "5" is not valid: it is added to --max-requests, which is off; set that as well, or drop this',
+    ],
+    [
+      ['-b', ':80', '--takeover'],
+      {},
+      '--takeover: "true" is not valid: expected a Unix socket, but -b is ":80"; drop one of them',
+    ],
     [
       ['-b', ':80', '--socket-mode', '660'],
       {},
@@ -268,6 +497,62 @@ describe('a mistake is told in one line:', () => {
   for (const [argv, env, message] of mistakes) {
     it(message, () => assert.equal(mistake(argv, env), message));
   }
+});
+
+describe('a mistake in the file is told in one line with its place:', () => {
+  const EXPECTED_WORKERS = 'expected a whole number from 1 to 1024';
+  const mistakes: [values: Record<string, unknown>, message: string][] = [
+    [{ workers: 'many' }, `workers: "many" is not valid: ${EXPECTED_WORKERS}`],
+    [{ workers: 1.5 }, `workers: 1.5 is not valid: ${EXPECTED_WORKERS}`],
+    [{ workers: Number.NaN }, `workers: NaN is not valid: ${EXPECTED_WORKERS}`],
+    [{ workers: true }, 'workers: true is not valid: expected a number'],
+    [{ workers: [4] }, 'workers: [4] is not valid: expected a number'],
+    [{ pretty: 1.5 }, 'pretty: 1.5 is not valid: expected a boolean'],
+    [{ pid: 5 }, 'pid: 5 is not valid: expected a string'],
+    [{ logLevel: 'WARN\n' }, 'logLevel: "WARN\\n" is not valid: expected one of'],
+    [{ bind: [] }, 'bind: [] is not valid: expected a string or an array of strings'],
+    [{ bind: 80 }, 'bind: 80 is not valid: expected a string or an array of strings'],
+    [
+      { bind: ['unix:/a', 'unix:///a'] },
+      'bind: ["unix:/a","unix:///a"] is not valid: expected each only once, got "unix:/a" twice',
+    ],
+    [
+      { socketMode: 660 },
+      "socketMode: 660 is not valid: expected an octal mode such as '0660', or 0o660 in JavaScript",
+    ],
+    [{ app: 5 }, 'app: 5 is not valid: expected the file of the app, such as ./dist/app.js'],
+    [{ app: '' }, 'app: "" is not valid: expected the file of the app, such as ./dist/app.js'],
+    [
+      { socketMode: 0o660, bind: ':80' },
+      'socketMode: "0660" is not valid: expected a Unix socket, but bind (fasticorn.config.mjs:3) is ":80"; drop one of them',
+    ],
+    // A key that is none.
+    [{ wrokers: 4 }, 'unknown key "wrokers": did you mean workers?'],
+    [{ 'graceful-timeout': 4 }, 'unknown key "graceful-timeout": did you mean gracefulTimeout?'],
+    [{ '--pid': 'a' }, 'unknown key "--pid": did you mean pid?'],
+    [{ WEB_CONCURRENCY: 4 }, 'unknown key "WEB_CONCURRENCY": did you mean workers?'],
+    [{ App: 'a.js' }, 'unknown key "App": did you mean app?'],
+    [{ toString: 4 }, 'unknown key "toString": see fasticorn --help'],
+    [{ ['__proto__']: 4 }, 'unknown key "__proto__": see fasticorn --help'],
+    [{ config: 'a.mjs' }, '"config" cannot be set in the file: use --config or FASTICORN_CONFIG'],
+  ];
+  for (const [values, message] of mistakes) {
+    it(message, () => {
+      const line = `fasticorn.config.mjs:2: ${message}`;
+      assert.equal(mistake([], {}, values).slice(0, line.length), line);
+    });
+  }
+
+  it('without its line where that is not known', () => {
+    const nowhere = { ...file({ workers: 0 }), lineOf: () => undefined };
+    assert.throws(() => load([], {}, machine, nowhere), {
+      message: `fasticorn.config.mjs: workers: 0 is not valid: ${EXPECTED_WORKERS}`,
+    });
+  });
+
+  it('and is none where a flag says it better', () => {
+    assert.equal(load(['-w2'], {}, machine, file({ workers: 'many' })).config.workers, 2);
+  });
 });
 
 describe('any input at all', () => {
@@ -308,16 +593,19 @@ describe('any input at all', () => {
       ];
       return random() < 0.9 ? pick(forms) : `--${noise()}`;
     };
+    const datum = () => pick([value(), random() * 100, 4, 0, true, null, [value(), value()], [3], {}]);
     const argument = () =>
       pick([flag, value, () => `${flag()}=${value()}`, () => `${flag()}${value()}`, noise])();
 
     let loads = 0;
     for (let run = 0; run < 20_000; run++) {
       const argv = Array.from({ length: Math.floor(random() * 5) }, argument);
+      if (random() < 0.2) argv.splice(Math.floor(random() * argv.length), 0, pick([...verbNames, 'status']));
       const env = random() < 0.3 ? { [pick(rows)[1].env]: value() } : {};
-      const input = `FUZZ_SEED=${seed}: ${JSON.stringify({ argv, env })}`;
+      const values = random() < 0.3 ? { [random() < 0.9 ? pick(rows)[0] : noise()]: datum() } : {};
+      const input = `FUZZ_SEED=${seed}: ${JSON.stringify({ argv, env, values })}`;
       try {
-        const { config } = load(argv, env, machine);
+        const { config } = load(argv, env, machine, file(values));
         loads++;
         for (const [name, { kind }] of rows) {
           if (config[name] === undefined) continue;

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { load } from '../src/config/load.ts';
+import { verbNames } from '../src/commands.ts';
+import { type ConfigFile, load } from '../src/config/load.ts';
 import { help, markdownReference, printConfig, usage } from '../src/config/render.ts';
-import { actions, rows } from '../src/config/settings.ts';
+import { actions, rows, type SettingName, settings, verbFlags } from '../src/config/settings.ts';
 
 describe('--help', () => {
   const narrow = help('1.2.3', 80);
 
   it('says the version and the usage first', () => {
-    assert.match(narrow, /^fasticorn 1\.2\.3\b.*\n\nUsage: fasticorn \[options\] <app>\n/);
+    assert.match(
+      narrow,
+      /^fasticorn 1\.2\.3\b.*\n\nUsage: fasticorn \[options\] <app>\n {7}fasticorn \[options\] <command>\n/,
+    );
   });
 
   it('says the flag, the default and the variable of every setting', () => {
@@ -32,16 +36,29 @@ describe('--help', () => {
     assert.match(narrow, /\[default: 0666\]/);
   });
 
-  it('ends with the actions and two examples', () => {
+  it('says every command for a running server, with its argument and the first sentence about it', () => {
+    const from = narrow.indexOf('\nFor a running server');
+    const part = narrow.slice(from, narrow.indexOf('\n\n', from + 1));
+    for (const name of [...verbNames, 'status'])
+      assert.match(part, new RegExp(`^  ${name}\\b.* [A-Z]`, 'm'), name);
+    assert.match(part, /^ {2}scale N, \+N or -N {2,}Run/m);
+    assert.match(part, /^ {2}stop \[now\] {2,}Finish everything that has begun, then end\.$/m);
+    for (const { flag, of } of Object.values(verbFlags)) {
+      assert.match(part, new RegExp(`^ {6}--${flag} [^]*?\\[of: ${of.join(', ')}\\]`, 'm'), flag);
+    }
+  });
+
+  it('ends with the actions and examples', () => {
     const end = narrow.slice(narrow.indexOf('Instead of serving:'));
     for (const { flag } of Object.values(actions)) assert.ok(end.includes(`--${flag} `), flag);
-    assert.match(end, /Examples:\n {2}.*fasticorn .*\n {2}.*fasticorn .*$/);
+    assert.match(end, /Examples:\n( {2}.*fasticorn .*(\n|$)){3}$/);
   });
 
   it('has examples that work', () => {
     for (const [, variables = '', args = ''] of narrow.matchAll(/^ {2}((?:\w+=\S+ )*)fasticorn (.*)$/gm)) {
       const env = Object.fromEntries(variables.split(' ').map((pair) => pair.split('=')));
-      assert.equal(load(args.split(' '), env, { cpus: 1 }).app, './dist/app.js');
+      const { app, verb } = load(args.split(' '), env, { cpus: 1 });
+      assert.equal(app ?? verb?.name, args.endsWith('.js') ? './dist/app.js' : 'reload');
     }
   });
 
@@ -61,7 +78,7 @@ describe('--help', () => {
     const starts = narrow
       .split('\n')
       .flatMap((line) => /^ (?: {5}| -., )--.*?\S {2,}(?=\S)/.exec(line)?.[0].length ?? []);
-    assert.equal(starts.length, rows.length + Object.keys(actions).length);
+    assert.equal(starts.length, rows.length + Object.keys({ ...actions, ...verbFlags }).length);
     assert.equal(new Set(starts).size, 1, `${starts}`);
     assert.doesNotMatch(narrow, / $/m);
   });
@@ -71,12 +88,13 @@ describe('the usage', () => {
   it('is a few lines that lead to --help', () => {
     assert.match(usage(), /^Usage: fasticorn \[options\] <app>\n/);
     assert.match(usage(), /--help/);
-    assert.ok(usage().split('\n').length <= 4);
+    assert.ok(usage().split('\n').length <= 5);
   });
 });
 
 describe('--print-config', () => {
-  const print = (argv: string[], env = {}) => printConfig(load(argv, env, { cpus: 8 })).split('\n');
+  const print = (argv: string[], env = {}, file?: ConfigFile) =>
+    printConfig(load(argv, env, { cpus: 8 }, file)).split('\n');
 
   it('has one aligned line for each setting', () => {
     const lines = print(['--access-logfile=a b\nc', '--pretty']);
@@ -97,6 +115,15 @@ describe('--print-config', () => {
     assert.match(text, /^socket-group +=.+ # default: the arbiter's group$/m);
   });
 
+  it('says the line of the config file', () => {
+    const values = { workers: 3, socketMode: 0o660, bind: ['unix:/a', ':80'] };
+    const lineOf = (key: string) => (key === 'bind' ? undefined : 3);
+    const text = print([], {}, { path: 'conf/app.mjs', values, lineOf }).join('\n');
+    assert.match(text, /^workers +=.3 +# conf\/app\.mjs:3$/m);
+    assert.match(text, /^socket-mode +=.0660 +# conf\/app\.mjs:3$/m);
+    assert.match(text, /^bind +=.unix:\/a,0\.0\.0\.0:80 +# conf\/app\.mjs$/m);
+  });
+
   it('quotes a value that would break its line', () => {
     const [line] = print(['--access-logfile=a b\nc']).filter((line) => line.startsWith('access-logfile'));
     assert.match(line!, / = "a b\\nc" +# flag --access-logfile$/);
@@ -108,22 +135,40 @@ describe("the README's reference", () => {
     const lines = markdownReference().split('\n');
     assert.deepEqual(
       lines.filter((line) => line.startsWith('#')),
-      ['### Socket', '### Workers', '### Requests', '### Logging'],
+      ['### Socket', '### Workers', '### Requests', '### Logging', '### Server'],
     );
     for (const [, row] of rows) {
       assert.equal(lines.filter((line) => line.includes(`| \`${row.env}\` |`)).length, 1, row.env);
     }
     assert.ok(
       lines.includes(
-        '| `-w`, `--workers N` | `WEB_CONCURRENCY` | one per CPU, within cgroup quota | How many worker processes run the app. |',
+        '| `-w`, `--workers N` | `WEB_CONCURRENCY` | `workers` | one per CPU, within cgroup quota | at once | How many worker processes run the app. |',
       ),
     );
   });
+
+  it('says the key in the config file and when a reload applies it', () => {
+    const cells = new Map(
+      markdownReference()
+        .split('\n')
+        .map((line) => line.split(' | '))
+        .map((row) => [row[1], row.slice(2)]),
+    );
+    const said = (name: SettingName) => {
+      const [key, , reload] = cells.get(`\`${settings[name].env}\``)!;
+      return [key, reload];
+    };
+    assert.deepEqual(said('workers'), ['`workers`', 'at once']);
+    assert.deepEqual(said('chdir'), ['`chdir`', 'new workers']);
+    assert.deepEqual(said('config'), ['', 'restart']);
+  });
+
+  it('has no tags but in code', () => assert.doesNotMatch(markdownReference().replace(/`[^`]*`/g, ''), /</));
 
   it('has the same number of cells in every row', () => {
     const tableRows = markdownReference()
       .split('\n')
       .filter((line) => line.startsWith('|'));
-    for (const row of tableRows) assert.equal(row.split(/(?<!\\)\|/).length, 6, row);
+    for (const row of tableRows) assert.equal(row.split(/(?<!\\)\|/).length, 8, row);
   });
 });

@@ -1,15 +1,15 @@
 /**
- * Makes the configuration from the command line and the environment: a flag wins over a variable, a variable over
- * the default. Pure: which settings there are is in `settings.ts`, and whether their values work (a path too long,
- * a port in use) is found out by those who use them.
+ * Makes the configuration from the command line, the environment and the config file: a flag wins over a variable, a
+ * variable over the file, the file over the default. Pure: which settings there are is in `settings.ts`, the file is
+ * read by `config-file.ts`, and whether values work (a path too long, a port in use) is found out by those who use
+ * them.
  */
-import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { UserError } from '../errors.ts';
+import { readCommandLine, type VerbCall, winningAction } from './command-line.ts';
+import { type GivenOrigin, invalid, type Origin, placeInFile, type Source, writtenAs } from './origin.ts';
 import {
   type ActionName,
-  actions,
   type Config,
-  isSwitch,
   type Machine,
   rows,
   type Setting,
@@ -18,8 +18,16 @@ import {
 } from './settings.ts';
 import { nearest } from './spelling.ts';
 
-/** Where a value came from; a flag's name is as typed: `-w` or `--workers`. */
-export type Origin = { from: 'flag'; name: string } | { from: 'env'; name: string } | { from: 'default' };
+export type { Origin, VerbCall };
+
+/** What a config file says, before any value is read. */
+export interface ConfigFile {
+  /** The path as people know it, for messages: `fasticorn.config.mjs`. */
+  path: string;
+  values: Record<string, unknown>;
+  /** The line, from 1, that a key stands in, where it can be found. */
+  lineOf(key: string): number | undefined;
+}
 
 /** What the operator asked for. */
 export interface Loaded {
@@ -29,210 +37,141 @@ export interface Loaded {
   origins: Record<SettingName, Origin>;
   /** What to do instead of serving. */
   action?: ActionName;
+  /** What to ask of a running server instead of being one. */
+  verb?: VerbCall;
 }
-
-/** The text of a value, before it is read. */
-interface Given {
-  text: string;
-  origin: Exclude<Origin, { from: 'default' }>;
-}
-
-/** What the command line says, before any value is read. */
-interface CommandLine {
-  app?: string;
-  given: Map<SettingName, Given>;
-  action?: ActionName;
-}
-
-type Token = NonNullable<ReturnType<typeof parseArgs>['tokens']>[number];
-
-/** What a long flag stands for. */
-type Meaning = { setting: SettingName; negated: boolean } | { action: ActionName };
-
-const meanings = new Map<string, Meaning>();
-const options: NonNullable<ParseArgsConfig['options']> = {};
-/** Every right spelling of every flag. */
-const spellings: string[] = [];
-
-function learn(row: { flag: string; short?: string }, type: 'boolean' | 'string', meaning: Meaning): void {
-  meanings.set(row.flag, meaning);
-  spellings.push(`--${row.flag}`);
-  options[row.flag] = { type };
-  if (row.short) {
-    spellings.push(`-${row.short}`);
-    options[row.flag] = { type, short: row.short };
-  }
-}
-
-for (const [setting, row] of rows) {
-  learn(row, isSwitch(row) ? 'boolean' : 'string', { setting, negated: false });
-  if (isSwitch(row)) learn({ flag: `no-${row.flag}` }, 'boolean', { setting, negated: true });
-}
-for (const action of Object.keys(actions) as ActionName[]) learn(actions[action], 'boolean', { action });
 
 /**
- * Reads the command line (without `node` and the script) and the environment.
+ * Reads the command line (without `node` and the script), the environment and what the config file says.
  *
  * `--help`, and then `--version`, win over everything else, mistakes included; with them the config is that of an
  * empty command line and environment.
  *
- * @throws UserError of one line that names the flag or variable, its value and what was expected.
+ * @throws UserError of one line that names the flag, variable or line of the file, its value and what was expected.
  */
 export function load(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
   machine: Machine,
+  file?: ConfigFile,
 ): Loaded {
-  const { tokens } = parseArgs({
-    args: [...argv],
-    options,
-    strict: false,
-    tokens: true,
-    allowPositionals: true,
+  const action = winningAction(argv);
+  if (action) return { ...load([], {}, machine), action };
+  const { given, ...line } = readCommandLine(argv);
+  const sources = new Map([...(file ? readFile(file) : []), ...readEnvironment(env), ...given]);
+  const app = line.app ?? (file && appOf(file));
+  return { ...line, ...(app !== undefined && { app }), ...readSettings(sources, machine) };
+}
+
+/**
+ * Only the table's own variables are looked at. An unknown FASTICORN_… is no mistake: for a service called
+ * fasticorn, Kubernetes gives every pod FASTICORN_PORT, FASTICORN_SERVICE_HOST and more.
+ */
+function readEnvironment(env: Readonly<Record<string, string | undefined>>): [SettingName, Source][] {
+  return rows.flatMap(([name, row]): [SettingName, Source][] => {
+    const value = env[row.env];
+    return value ? [[name, { value, origin: { from: 'env', name: row.env } }]] : [];
   });
-  for (const action of ['help', 'version'] as const) {
-    if (
-      tokens.some((token) => token.kind === 'option' && token.name === action && token.value === undefined)
-    ) {
-      return { ...load([], {}, machine), action };
-    }
-  }
-  const { given, ...rest } = readCommandLine(argv, tokens);
-  return { ...rest, ...readSettings(given, env, machine) };
 }
 
-function readCommandLine(argv: readonly string[], tokens: readonly Token[]): CommandLine {
-  const line: CommandLine = { given: new Map() };
-  const surplus: string[] = [];
-  let previous: Token | undefined;
-  for (const token of tokens) {
-    if (token.kind === 'option') {
-      readFlag(line, token, argv[token.index] ?? '');
-    } else if (token.kind === 'positional') {
-      refuseValueOfSwitch(previous, token.value);
-      if (line.app === undefined) line.app = token.value;
-      else surplus.push(token.value);
-    }
-    previous = token;
+function readFile(file: ConfigFile): [SettingName, Source][] {
+  const inFile = rows.flatMap(([name, row]) => (row.inFile === false ? [] : [name]));
+  const found: [SettingName, Source][] = [];
+  for (const [key, value] of Object.entries(file.values)) {
+    if (key === 'app') continue;
+    const name = inFile.find((one) => one === key);
+    if (!name) throw unknownKey(file, key, inFile);
+    if (value !== null && value !== undefined) found.push([name, { value, origin: originIn(file, key) }]);
   }
-  if (surplus[0] !== undefined) {
-    throw new UserError(
-      `unexpected argument ${JSON.stringify(surplus[0])}: the app is already ${JSON.stringify(line.app)} ` +
-        '(quote a path that has spaces; with npm, put -- before the flags)',
+  return found;
+}
+
+function unknownKey(file: ConfigFile, key: string, names: readonly SettingName[]): UserError {
+  const place = placeInFile(originIn(file, key));
+  const elsewhere = rows.find(([name, { flag, env }]) => [name, flag, env, `--${flag}`].includes(key));
+  if (elsewhere?.[1].inFile === false) {
+    const { flag, env } = elsewhere[1];
+    return new UserError(
+      `${place}: ${JSON.stringify(key)} cannot be set in the file: use --${flag} or ${env}`,
     );
   }
-  if (line.app === '')
-    throw new UserError('the app is "": expected the file of the app, such as ./dist/app.js');
-  return line;
-}
-
-/** Notes one flag; `typed` is the whole argument that it stood in. */
-function readFlag(line: CommandLine, token: Extract<Token, { kind: 'option' }>, typed: string): void {
-  const { rawName, value } = token;
-  // `-workers 4` would otherwise be read as `-w orkers`.
-  const oneDash = !rawName.startsWith('--') && meanings.has(typed.slice(1));
-  const meaning = meanings.get(token.name);
-  if (!meaning || oneDash) {
-    const wrong = oneDash ? typed : rawName;
-    const right = oneDash ? `-${typed}` : nearest(wrong, spellings);
-    const name = /^[!-~]+$/.test(wrong) ? wrong : JSON.stringify(wrong);
-    throw new UserError(`unknown flag ${name}: ${right ? `did you mean ${right}?` : 'see fasticorn --help'}`);
-  }
-  if ('action' in meaning || meaning.negated) {
-    if (value !== undefined) throw new UserError(`${rawName} takes no value, got ${JSON.stringify(value)}`);
-  }
-  if ('action' in meaning) {
-    line.action = meaning.action;
-    return;
-  }
-  const row: Setting<unknown> = settings[meaning.setting];
-  const origin = { from: 'flag', name: rawName } as const;
-  if (isSwitch(row)) {
-    line.given.set(meaning.setting, { text: value ?? String(!meaning.negated), origin });
-    return;
-  }
-  const needs = `${rawName} needs a value (${row.kind.placeholder})`;
-  if (value === undefined) throw new UserError(`${needs}, got none`);
-  if (!token.inlineValue && /^-./.test(value)) {
-    throw new UserError(
-      `${needs}, got ${JSON.stringify(value)}, which looks like a flag; ` +
-        `if it is the value, write --${row.flag}=${/^[!-~]+$/.test(value) ? value : JSON.stringify(value)}`,
-    );
-  }
-  line.given.set(meaning.setting, { text: value, origin });
-}
-
-/** In `--pretty false app.js`, `false` would otherwise be the app. */
-function refuseValueOfSwitch(before: Token | undefined, argument: string): void {
-  if (before?.kind !== 'option' || before.value !== undefined) return;
-  const meaning = meanings.get(before.name);
-  if (!meaning || 'action' in meaning) return;
-  const row: Setting<unknown> = settings[meaning.setting];
-  try {
-    row.kind.parse(argument);
-  } catch {
-    return;
-  }
-  throw new UserError(
-    `unexpected argument ${JSON.stringify(argument)} after ${before.rawName}: write --${row.flag}=${argument}`,
+  const right = elsewhere?.[0] ?? nearest(key, [...names, 'app']);
+  return new UserError(
+    `${place}: unknown key ${JSON.stringify(key)}: ${right ? `did you mean ${right}?` : 'see fasticorn --help'}`,
   );
 }
 
+function appOf(file: ConfigFile): string | undefined {
+  const value = Object.hasOwn(file.values, 'app') ? (file.values.app ?? undefined) : undefined;
+  if (value === undefined || (typeof value === 'string' && value !== '')) return value;
+  throw invalid(
+    'app',
+    { value, origin: originIn(file, 'app') },
+    'expected the file of the app, such as ./dist/app.js',
+  );
+}
+
+function originIn(file: ConfigFile, key: string): Extract<GivenOrigin, { from: 'file' }> {
+  const line = file.lineOf(key);
+  return { from: 'file', name: file.path, ...(line !== undefined && { line }) };
+}
+
 function readSettings(
-  given: ReadonlyMap<SettingName, Given>,
-  env: Readonly<Record<string, string | undefined>>,
+  sources: ReadonlyMap<SettingName, Source>,
   machine: Machine,
 ): Pick<Loaded, 'config' | 'origins'> {
   const config: Partial<Record<SettingName, unknown>> = {};
   const origins: Partial<Record<SettingName, Origin>> = {};
-  const sources = new Map(given);
   for (const [name, row] of rows) {
-    // Only the table's own variables are looked at. An unknown FASTICORN_… is no mistake: for a service called
-    // fasticorn, Kubernetes gives every pod FASTICORN_PORT, FASTICORN_SERVICE_HOST and more.
-    const variable = env[row.env];
-    if (variable && !sources.has(name)) {
-      sources.set(name, { text: variable, origin: { from: 'env', name: row.env } });
-    }
     const source = sources.get(name);
     origins[name] = source?.origin ?? { from: 'default' };
-    config[name] = source ? parse(row, source) : defaultOf(row, machine);
+    config[name] = source ? readValue(name, row, source) : defaultOf(row, machine);
   }
   const loaded = { config: config as Config, origins: origins as Record<SettingName, Origin> };
   refuseUnixOnlySettings(loaded.config, sources);
+  refuseLoneJitter(loaded.config, sources);
   return loaded;
 }
 
-function refuseUnixOnlySettings({ bind }: Config, sources: ReadonlyMap<SettingName, Given>): void {
-  const bindSource = sources.get('bind');
-  if (bind.kind === 'unix' || !bindSource) return;
-  for (const name of ['socketMode', 'socketGroup'] as const) {
-    const source = sources.get(name);
-    if (!source) continue;
-    throw invalid(
-      settings[name],
-      source,
-      `expected a Unix socket, but ${bindSource.origin.name} is ${JSON.stringify(bindSource.text)}; drop one of them`,
-    );
-  }
-}
-
-function parse(row: Setting<unknown>, source: Given): unknown {
+function readValue(name: SettingName, { kind }: Setting<unknown>, source: Source): unknown {
   try {
-    return row.kind.parse(source.text);
+    return source.origin.from === 'file' ? kind.accept(source.value) : kind.parse(String(source.value));
   } catch (error) {
-    throw invalid(row, source, (error as Error).message);
+    throw invalid(name, source, (error as Error).message);
   }
-}
-
-function invalid(row: { flag: string }, { text, origin }: Given, expected: string): UserError {
-  const value = JSON.stringify(text);
-  return new UserError(
-    origin.from === 'flag'
-      ? `${origin.name}: ${value} is not valid: ${expected}`
-      : `${origin.name}=${value} (the variable for --${row.flag}): ${expected}`,
-  );
 }
 
 function defaultOf(row: Setting<unknown>, machine: Machine): unknown {
   return typeof row.default === 'function' ? row.default(machine) : row.default;
+}
+
+function refuseUnixOnlySettings(config: Config, sources: ReadonlyMap<SettingName, Source>): void {
+  const bind = sources.get('bind');
+  if (!bind || config.bind.some(({ kind }) => kind === 'unix')) return;
+  for (const name of ['socketMode', 'socketGroup', 'takeover'] as const) {
+    const source = sources.get(name);
+    if (!source || config[name] === false) continue;
+    const addresses = JSON.stringify(asText('bind', bind, config));
+    throw invalid(
+      name,
+      { ...source, value: asText(name, source, config) },
+      `expected a Unix socket, but ${writtenAs('bind', bind.origin)} is ${addresses}; drop one of them`,
+    );
+  }
+}
+
+function refuseLoneJitter(config: Config, sources: ReadonlyMap<SettingName, Source>): void {
+  const source = sources.get('maxRequestsJitter');
+  if (!source || config.maxRequestsJitter === 0 || config.maxRequests > 0) return;
+  throw invalid(
+    'maxRequestsJitter',
+    source,
+    'it is added to --max-requests, which is off; set that as well, or drop this',
+  );
+}
+
+/** The text that was given; for other data the text that means the same. */
+function asText(name: SettingName, { value }: Source, config: Config): string {
+  const row: Setting<unknown> = settings[name];
+  return typeof value === 'string' ? value : row.kind.show(config[name]);
 }

@@ -1,16 +1,18 @@
 /**
  * The settings as people read them: `--help`, `--print-config` and the README's reference. Pure; every text comes
- * without a last newline. What there is to show is in `settings.ts`.
+ * without a last newline. What there is to show is in `settings.ts` and `commands.ts`.
  */
+import { verbNames, verbs } from '../commands.ts';
 import type { Loaded, Origin } from './load.ts';
-import { actions, isSwitch, rows, type Setting } from './settings.ts';
+import { placeInFile } from './origin.ts';
+import { type Applies, actions, isSwitch, rows, type Setting, status, verbFlags } from './settings.ts';
 
 interface Group {
   title: string;
   entries: { left: string; help: string; notes: string[] }[];
 }
 
-const USAGE = 'Usage: fasticorn [options] <app>';
+const USAGE = 'Usage: fasticorn [options] <app>\n       fasticorn [options] <command>';
 
 const sections = [...new Set(rows.map(([, row]) => row.section))];
 
@@ -19,7 +21,7 @@ export function usage(): string {
   return [
     USAGE,
     '',
-    '<app> is the file of a Fastify app, such as ./dist/app.js.',
+    '<app> is the file of a Fastify app, such as ./dist/app.js; <command> is for a running server.',
     'fasticorn --help shows all options.',
   ].join('\n');
 }
@@ -36,6 +38,7 @@ export function help(version: string, columns: number): string {
         notes: [`[default: ${defaultText(row)}]`, `[env: ${row.env}]`],
       })),
   }));
+  groups.push({ title: 'For a running server, found by the same options', entries: commandEntries() });
   groups.push({
     title: 'Instead of serving',
     entries: Object.values(actions).map((action: { flag: string; short?: string; help: string }) => ({
@@ -51,7 +54,8 @@ export function help(version: string, columns: number): string {
   for (const { title, entries } of groups) {
     lines.push('', `${title}:`);
     for (const { left, help, notes } of entries) {
-      const right = [...wrap(help.split(' '), room), ...wrap(notes, room)];
+      const pieces = notes.flatMap((note) => (note.length > room ? note.split(' ') : [note]));
+      const right = [...wrap(help.split(' '), room), ...wrap(pieces, room)];
       lines.push(...right.map((line, index) => (index === 0 ? left : '').padEnd(indent) + line));
     }
   }
@@ -60,17 +64,49 @@ export function help(version: string, columns: number): string {
     'Examples:',
     '  fasticorn --bind unix:/run/app/app.sock --workers 4 ./dist/app.js',
     '  WEB_CONCURRENCY=4 fasticorn --bind 127.0.0.1:8000 ./dist/app.js',
+    '  fasticorn --bind unix:/run/app/app.sock reload',
   );
   return lines.join('\n');
 }
 
-/** The text of `--print-config`: a line for each setting, with its value and where that came from. */
-export function printConfig({ config, origins }: Loaded): string {
-  const lines = rows.map(([name, row]) => ({
-    flag: row.flag,
-    value: config[name] === undefined ? '' : onOneLine(row.kind.show(config[name])),
-    origin: originText(row, origins[name]),
+function commandEntries(): Group['entries'] {
+  const commands = verbNames.map((name) => {
+    const { argument, accepts, help } = verbs[name];
+    const shown = argument && (accepts?.(undefined) ? ` [${argument}]` : ` ${argument}`);
+    return { left: `  ${name}${shown ?? ''}`, help: firstSentence(help), notes: [] };
+  });
+  const flags = Object.values(verbFlags).map(({ flag, of, help }) => ({
+    left: `${shortColumn(undefined)}--${flag}`,
+    help,
+    notes: [`[of: ${of.join(', ')}]`],
   }));
+  return [...commands, { left: `  ${status.name}`, help: status.help, notes: [] }, ...flags];
+}
+
+function firstSentence(text: string): string {
+  return /^.*?\.(?=\s|$)/.exec(text)?.[0] ?? text;
+}
+
+/** Every setting as text, by its key, and where it came from. */
+export function shown({ config, origins }: Loaded): Record<string, { value: string | null; source: string }> {
+  return Object.fromEntries(
+    rows.map(([name, row]) => [
+      name,
+      {
+        value: config[name] === undefined ? null : row.kind.show(config[name]),
+        source: originText(row, origins[name]),
+      },
+    ]),
+  );
+}
+
+/** The text of `--print-config`: a line for each setting, with its value and where that came from. */
+export function printConfig(loaded: Loaded): string {
+  const texts = shown(loaded);
+  const lines = rows.map(([name, { flag }]) => {
+    const { value, source } = texts[name]!;
+    return { flag, value: value === null ? '' : onOneLine(value), origin: source };
+  });
   const flagWidth = Math.max(...lines.map(({ flag }) => flag.length));
   const valueWidth = Math.max(...lines.map(({ value }) => value.length));
   return lines
@@ -80,21 +116,27 @@ export function printConfig({ config, origins }: Loaded): string {
 
 /** The reference of the settings in Markdown: a table for each section. */
 export function markdownReference(): string {
+  const head = ['Flag', 'Variable', 'Key in the file', 'Default', 'Reload', 'Meaning'];
   return sections
     .map((section) => {
       const cells = rows
         .filter(([, row]) => row.section === section)
-        .map(([, row]) => [
+        .map(([name, row]) => [
           [...(row.short ? [`-${row.short}`] : []), longFlag(row)].map(code).join(', '),
           code(row.env),
-          row.defaultText ?? code(defaultText(row)),
-          row.help,
+          row.inFile === false ? '' : code(name),
+          row.defaultText ? prose(row.defaultText) : code(defaultText(row)),
+          afterReload[row.applies],
+          prose(row.help),
         ]);
-      const table = [['Flag', 'Variable', 'Default', 'Meaning'], ['---', '---', '---', '---'], ...cells];
+      const table = [head, head.map(() => '---'), ...cells];
       return [`### ${section}`, '', ...table.map(markdownRow)].join('\n');
     })
     .join('\n\n');
 }
+
+/** When a value that was changed in the file takes effect. */
+const afterReload: Record<Applies, string> = { live: 'at once', workers: 'new workers', restart: 'restart' };
 
 function shortColumn(short: string | undefined): string {
   return short ? `  -${short}, ` : '      ';
@@ -109,6 +151,7 @@ function defaultText(row: Setting<unknown>): string {
 }
 
 function originText(row: Setting<unknown>, origin: Origin): string {
+  if (origin.from === 'file') return placeInFile(origin);
   if (origin.from !== 'default') return `${origin.from} ${origin.name}`;
   return row.defaultText ? `default: ${row.defaultText}` : 'default';
 }
@@ -132,6 +175,11 @@ function wrap(pieces: readonly string[], room: number): string[] {
 
 function code(text: string): string {
   return `\`${text}\``;
+}
+
+/** Text that may hold code, but no tags: `<pid>` would otherwise be one. */
+function prose(text: string): string {
+  return text.replace(/`[^`]*`|</g, (found) => (found === '<' ? '&lt;' : found));
 }
 
 function markdownRow(cells: readonly string[]): string {

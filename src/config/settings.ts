@@ -1,9 +1,10 @@
 /**
  * THE settings table: each setting is declared here, once, and nowhere else. Its type is `Config`; the command
- * line, the environment, `--help`, `--print-config` and the README's reference are all made from it.
+ * line, the environment, the config file, `--help`, `--print-config` and the README's reference are all made from it.
  * Knows nothing about where values come from (`load.ts`) or how they are shown (`render.ts`).
  */
 import { type Address, formatAddress, parseAddress } from '../address.ts';
+import { type VerbName, verbNames, verbs } from '../commands.ts';
 
 /** What a default may depend on: found out once by the command line, so that this table stays pure. */
 export interface Machine {
@@ -11,19 +12,23 @@ export interface Machine {
   cpus: number;
 }
 
-/** How the text of a value is read and shown. */
+/** How a value is read and shown. */
 export interface Kind<T> {
   /** The word that stands for a value in `--help`, e.g. `SECONDS`; empty for a switch. */
   placeholder: string;
   /** Reads a flag's or variable's text. Throws an Error whose message begins with "expected". */
   parse(text: string): T;
+  /** Takes a value of the config file: a string as `parse` does, or the type itself. Throws as `parse` does. */
+  accept(value: unknown): T;
   /** The text that `parse` reads back as the same value. */
   show(value: T): string;
+  /** A repeated flag adds to the value, where otherwise the last one wins; its text is separated by commas. */
+  isList?: true;
 }
 
 /**
- * When a changed value takes effect after a reload: at once (`live`), in the workers of the new generation
- * (`workers`), or only when the server is started again (`restart`).
+ * When a value that was changed in the config file takes effect: with a reload at once (`live`), with a reload in the
+ * workers of the new generation (`workers`), or only when the server is started again (`restart`).
  */
 export type Applies = 'live' | 'workers' | 'restart';
 
@@ -36,59 +41,95 @@ export interface Setting<T> {
   short?: string;
   /** The environment variable; a flag wins over it. */
   env: string;
+  /** Set where the config file must not have the setting; the key there is the row's own in the table. */
+  inFile?: false;
   default: T | ((machine: Machine) => T);
   /** Says what a computed default is, where the value alone would mislead. */
   defaultText?: string;
   /** One or two sentences, without the default. */
   help: string;
-  section: 'Socket' | 'Workers' | 'Requests' | 'Logging';
+  section: 'Socket' | 'Workers' | 'Requests' | 'Logging' | 'Server';
   applies: Applies;
 }
 
-const text = (placeholder: string): Kind<string> => ({
-  placeholder,
-  parse(value) {
-    if (value === '') throw new Error('expected a value, got an empty one');
-    return value;
+/** A kind whose values in a file are of a type that has the same text as on the command line. */
+const kind = <T>(row: Omit<Kind<T>, 'accept'>, type: 'string' | 'number' | 'boolean'): Kind<T> => ({
+  ...row,
+  accept(value) {
+    if (typeof value === type || typeof value === 'string') return row.parse(String(value));
+    throw new Error(`expected a ${type}`);
   },
-  show: (value) => value,
 });
 
-/** As the access log can be turned off by that word, somebody will try. */
-const errorLog: Kind<string> = {
-  ...text('FILE'),
-  parse(value) {
-    if (value === 'off') throw new Error('expected a file or -; to silence the log use --log-level silent');
-    return text('FILE').parse(value);
-  },
+const text = (placeholder: string): Kind<string> =>
+  kind(
+    {
+      placeholder,
+      parse(value) {
+        if (value === '') throw new Error('expected a value, got an empty one');
+        if (value.includes('\0')) throw new Error('expected a value without a NUL character');
+        return value;
+      },
+      show: (value) => value,
+    },
+    'string',
+  );
+
+/** Groups have numbers, too. */
+const group: Kind<string> = {
+  ...text('GROUP'),
+  accept: (value) => text('GROUP').accept(Number.isSafeInteger(value) ? String(value) : value),
 };
 
-const integer = (placeholder: string, least: number, most: number): Kind<number> => ({
-  placeholder,
-  parse(value) {
-    const number = Number(value);
-    if (!/^\d+$/.test(value) || number < least || number > most) {
-      throw new Error(`expected a whole number from ${least} to ${most}`);
-    }
-    return number;
+/** As the access log can be turned off by that word, somebody will try. */
+const errorLog: Kind<string> = kind(
+  {
+    ...text('FILE'),
+    parse(value) {
+      if (value === 'off') throw new Error('expected a file or -; to silence the log use --log-level silent');
+      return text('FILE').parse(value);
+    },
   },
-  show: String,
-});
+  'string',
+);
+
+const integer = (placeholder: string, least: number, most: number): Kind<number> =>
+  kind(
+    {
+      placeholder,
+      parse(value) {
+        const number = Number(value);
+        if (!/^\d+$/.test(value) || number < least || number > most) {
+          throw new Error(`expected a whole number from ${least} to ${most}`);
+        }
+        return number;
+      },
+      show: String,
+    },
+    'number',
+  );
 
 /** Longer than any sensible timeout, and short enough for a 32-bit timer in milliseconds. */
 const A_WEEK = 604_800;
 
-const seconds: Kind<number> = {
-  placeholder: 'SECONDS',
-  parse(value) {
-    const number = Number(value);
-    if (!/^\d+(\.\d+)?$/.test(value) || number < 0.001 || number > A_WEEK) {
-      throw new Error(`expected a number of seconds from 0.001 to ${A_WEEK}`);
-    }
-    return number;
-  },
-  show: String,
-};
+const secondsFrom = (least: number, orOff: '' | '0 (off) or ' = ''): Kind<number> =>
+  kind(
+    {
+      placeholder: 'SECONDS',
+      parse(value) {
+        const number = Number(value);
+        const isOff = orOff !== '' && number === 0;
+        if (!/^\d+(\.\d+)?$/.test(value) || (!isOff && (number < least || number > A_WEEK))) {
+          throw new Error(`expected ${orOff}a number of seconds from ${least} to ${A_WEEK}`);
+        }
+        return number;
+      },
+      show: String,
+    },
+    'number',
+  );
+
+const seconds = secondsFrom(0.001);
 
 const octalMode: Kind<number> = {
   placeholder: 'MODE',
@@ -96,43 +137,82 @@ const octalMode: Kind<number> = {
     if (!/^(0o?)?[0-7]{3}$/.test(value)) throw new Error('expected an octal mode such as 0660');
     return Number.parseInt(value.replace('0o', ''), 8);
   },
+  accept(value) {
+    if (typeof value === 'string') return octalMode.parse(value);
+    // A number is the mode itself: in a file it is written 0o660. Who writes 660 has forgotten the 0o.
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0o777) return value;
+    throw new Error("expected an octal mode such as '0660', or 0o660 in JavaScript");
+  },
   show: (mode) => `0${mode.toString(8).padStart(3, '0')}`,
 };
 
-const onOff: Kind<boolean> = {
-  placeholder: '',
-  parse(value) {
-    if (/^(1|true|yes|on)$/i.test(value)) return true;
-    if (/^(0|false|no|off)$/i.test(value)) return false;
-    throw new Error('expected true or false');
+const onOff: Kind<boolean> = kind(
+  {
+    placeholder: '',
+    parse(value) {
+      if (/^(1|true|yes|on)$/i.test(value)) return true;
+      if (/^(0|false|no|off)$/i.test(value)) return false;
+      throw new Error('expected true or false');
+    },
+    show: String,
   },
-  show: String,
+  'boolean',
+);
+
+const choice = <const T extends string>(placeholder: string, ...choices: T[]): Kind<T> =>
+  kind(
+    {
+      placeholder,
+      parse(value) {
+        const found = choices.find((one) => one === value);
+        if (!found) throw new Error(`expected one of ${choices.join(', ')}`);
+        return found;
+      },
+      show: (value) => value,
+    },
+    'string',
+  );
+
+const address: Kind<Address> = kind(
+  { placeholder: 'ADDRESS', parse: parseAddress, show: formatAddress },
+  'string',
+);
+
+/** One value or more of a kind, each only once: as text separated by commas, in a file also as an array. */
+const list = <T>(item: Kind<T>): Kind<T[]> => {
+  const eachOnce = (values: T[]): T[] => {
+    const texts = values.map(item.show);
+    const twice = texts.find((one, index) => texts.indexOf(one) < index);
+    if (twice !== undefined) throw new Error(`expected each only once, got ${JSON.stringify(twice)} twice`);
+    return values;
+  };
+  const parseAll = (value: string): T[] => value.split(',').map((one) => item.parse(one.trim()));
+  return {
+    placeholder: item.placeholder,
+    isList: true,
+    parse: (value) => eachOnce(parseAll(value)),
+    accept(value) {
+      if (typeof value === 'string') return eachOnce(parseAll(value));
+      if (!Array.isArray(value) || value.length === 0 || value.some((one) => typeof one !== 'string'))
+        throw new Error('expected a string or an array of strings');
+      return eachOnce((value as string[]).flatMap(parseAll));
+    },
+    show: (values) => values.map(item.show).join(','),
+  };
 };
-
-const choice = <const T extends string>(placeholder: string, ...choices: T[]): Kind<T> => ({
-  placeholder,
-  parse(value) {
-    const found = choices.find((one) => one === value);
-    if (!found) throw new Error(`expected one of ${choices.join(', ')}`);
-    return found;
-  },
-  show: (value) => value,
-});
-
-const address: Kind<Address> = { placeholder: 'ADDRESS', parse: parseAddress, show: formatAddress };
 
 const setting = <T>(row: Setting<T>): Setting<T> => row;
 
 export const settings = {
-  bind: setting({
-    kind: address,
+  bind: setting<Address[]>({
+    kind: list(address),
     flag: 'bind',
     short: 'b',
     env: 'FASTICORN_BIND',
-    default: { kind: 'unix', path: '/tmp/app.sock' },
-    help: 'Listen on unix:/path/to.sock or HOST:PORT.',
+    default: [{ kind: 'unix', path: '/tmp/app.sock' }],
+    help: 'Listen on unix:/path/to.sock or HOST:PORT. Several: repeat the flag, or put commas between them.',
     section: 'Socket',
-    applies: 'restart',
+    applies: 'workers',
   }),
   backlog: setting({
     kind: integer('N', 1, 65535),
@@ -153,7 +233,7 @@ export const settings = {
     applies: 'restart',
   }),
   socketGroup: setting<string | undefined>({
-    kind: text('GROUP'),
+    kind: group,
     flag: 'socket-group',
     env: 'FASTICORN_SOCKET_GROUP',
     default: undefined,
@@ -180,7 +260,7 @@ export const settings = {
     default: 30,
     help: 'A worker that is not ready after this time counts as failed and is killed.',
     section: 'Workers',
-    applies: 'live',
+    applies: 'workers',
   }),
   gracefulTimeout: setting({
     kind: seconds,
@@ -189,7 +269,62 @@ export const settings = {
     default: 30,
     help: 'How long a stopping worker may take to finish its requests before it is killed.',
     section: 'Workers',
-    applies: 'live',
+    applies: 'workers',
+  }),
+  timeout: setting({
+    kind: secondsFrom(1, '0 (off) or '),
+    flag: 'timeout',
+    short: 't',
+    env: 'FASTICORN_TIMEOUT',
+    default: 30,
+    help: 'A worker whose event loop has not turned for so long is stuck: it is killed, with its stack in the log. 0 turns this off.',
+    section: 'Workers',
+    applies: 'workers',
+  }),
+  maxRequests: setting({
+    kind: integer('N', 0, 1_000_000_000),
+    flag: 'max-requests',
+    env: 'FASTICORN_MAX_REQUESTS',
+    default: 0,
+    help: 'A worker that has answered so many requests is replaced by a new one. 0 turns this off.',
+    section: 'Workers',
+    applies: 'workers',
+  }),
+  maxRequestsJitter: setting({
+    kind: integer('N', 0, 1_000_000_000),
+    flag: 'max-requests-jitter',
+    env: 'FASTICORN_MAX_REQUESTS_JITTER',
+    default: 0,
+    help: 'At most so many requests, at random, are added to --max-requests, so that workers are not all replaced at once.',
+    section: 'Workers',
+    applies: 'workers',
+  }),
+  maxMemory: setting({
+    kind: integer('MIB', 0, 1_048_576),
+    flag: 'max-memory',
+    env: 'FASTICORN_MAX_MEMORY',
+    default: 0,
+    help: 'A worker that takes more memory (resident set size, in MiB) is replaced by a new one. 0 turns this off.',
+    section: 'Workers',
+    applies: 'workers',
+  }),
+  maxLifetime: setting({
+    kind: secondsFrom(1, '0 (off) or '),
+    flag: 'max-lifetime',
+    env: 'FASTICORN_MAX_LIFETIME',
+    default: 0,
+    help: 'A worker that has run for so long is replaced by a new one. 0 turns this off.',
+    section: 'Workers',
+    applies: 'workers',
+  }),
+  requestTimeout: setting({
+    kind: secondsFrom(0.001, '0 (off) or '),
+    flag: 'request-timeout',
+    env: 'FASTICORN_REQUEST_TIMEOUT',
+    default: 0,
+    help: 'A request that takes longer is answered 503, or cut if its answer has begun. 0 turns this off.',
+    section: 'Requests',
+    applies: 'workers',
   }),
   keepAlive: setting({
     kind: seconds,
@@ -237,6 +372,68 @@ export const settings = {
     section: 'Logging',
     applies: 'workers',
   }),
+  config: setting<string | undefined>({
+    kind: text('FILE'),
+    flag: 'config',
+    short: 'c',
+    env: 'FASTICORN_CONFIG',
+    inFile: false,
+    default: undefined,
+    defaultText: 'fasticorn.config.mjs, .js or .json, if there',
+    help: 'Config file: settings by their keys, such as gracefulTimeout, and app for the app.',
+    section: 'Server',
+    applies: 'restart',
+  }),
+  chdir: setting<string | undefined>({
+    kind: text('DIR'),
+    flag: 'chdir',
+    env: 'FASTICORN_CHDIR',
+    default: undefined,
+    defaultText: 'the working directory',
+    help: 'Directory that the app runs in and that relative paths start from. A symbolic link is followed anew at each reload.',
+    section: 'Server',
+    applies: 'workers',
+  }),
+  pid: setting<string | undefined>({
+    kind: text('FILE'),
+    flag: 'pid',
+    short: 'p',
+    env: 'FASTICORN_PID',
+    default: undefined,
+    defaultText: 'none',
+    help: 'File that says the process id of the arbiter while it runs.',
+    section: 'Server',
+    applies: 'restart',
+  }),
+  controlSocket: setting<string | undefined>({
+    kind: text('PATH'),
+    flag: 'control-socket',
+    env: 'FASTICORN_CONTROL_SOCKET',
+    default: undefined,
+    defaultText: '<first Unix socket>.ctl',
+    help: 'Unix socket that the commands for a running server use, or off. Without a Unix socket to bind it is /tmp/fasticorn-<pid>.ctl.',
+    section: 'Server',
+    applies: 'restart',
+  }),
+  takeover: setting({
+    kind: onOff,
+    flag: 'takeover',
+    env: 'FASTICORN_TAKEOVER',
+    default: false,
+    help: 'Take the Unix socket over from the fasticorn that has it, once our workers are ready; that one drains and ends.',
+    section: 'Server',
+    applies: 'restart',
+  }),
+  node: setting<string | undefined>({
+    kind: text('PATH'),
+    flag: 'node',
+    env: 'FASTICORN_NODE',
+    default: undefined,
+    defaultText: 'the one that runs now',
+    help: 'Node binary that `upgrade` starts the new arbiter with.',
+    section: 'Server',
+    applies: 'live',
+  }),
 };
 
 /** A key of the table, as programs name the setting: `gracefulTimeout`. */
@@ -250,7 +447,7 @@ export function isSwitch(row: Setting<unknown>): boolean {
   return row.kind.placeholder === '';
 }
 
-/** The values of all settings. Durations are in seconds, sizes in bytes, modes as numbers. */
+/** The values of all settings. Durations are in seconds, memory is in MiB, modes are numbers. */
 export type Config = {
   [Name in SettingName]: (typeof settings)[Name] extends Setting<infer T> ? T : never;
 };
@@ -265,3 +462,36 @@ export const actions = {
 
 /** The name of an action: `checkConfig`. */
 export type ActionName = keyof typeof actions;
+
+/** The command that only asks a running server; all others are the verbs of `commands.ts`. */
+export const status = {
+  name: 'status',
+  help: 'Show how the server is: workers, sockets, last exits.',
+} as const;
+
+/** What can be asked of a running server, by name: `reload`, `status`. */
+export type CommandName = VerbName | typeof status.name;
+
+/** One row of the flags below. */
+interface CommandFlag {
+  flag: string;
+  /** The commands that take it; with all others it is a mistake. */
+  of: readonly CommandName[];
+  help: string;
+}
+
+const commandFlag = (row: CommandFlag): CommandFlag => row;
+
+/** Flags of single commands for a running server, which take those of the settings as well, to find the server. */
+export const verbFlags = {
+  noWait: commandFlag({
+    flag: 'no-wait',
+    of: verbNames.filter((name) => verbs[name].waits),
+    help: 'Return as soon as it has begun, not when it is done.',
+  }),
+  json: commandFlag({ flag: 'json', of: [status.name], help: 'Print all there is to know, as JSON.' }),
+  now: commandFlag({ flag: 'now', of: ['stop'], help: 'The same as stop now.' }),
+};
+
+/** The name of such a flag: `noWait`. */
+export type VerbFlagName = keyof typeof verbFlags;

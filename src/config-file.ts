@@ -1,0 +1,252 @@
+/**
+ * Reads a config file: JSON, or JavaScript that runs in a process of its own. So each read sees fresh code, with all
+ * that it imports, and a file that throws, ends its process or never comes to an end can't harm the running server.
+ * What the keys mean is the business of `config/load.ts`.
+ */
+import { spawn } from 'node:child_process';
+import { readFile, realpath } from 'node:fs/promises';
+import { extname, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pathToFileURL } from 'node:url';
+import type { ConfigFile } from './config/load.ts';
+import { errorCode, UserError } from './errors.ts';
+
+/** What a file is read with. */
+export interface ReadOptions {
+  /** What a relative path starts from, and what JavaScript has as its working directory. */
+  directory: string;
+  /** What JavaScript has as its environment. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** How long JavaScript may take, in seconds. */
+  limit?: number;
+}
+
+/** What the process of a file says: the entries of its default export, or what went wrong. */
+type Answer =
+  | { entries: [string, unknown][] }
+  | { key: string; type: string }
+  | { mistake: string }
+  | { name: string; message: string; stack: string };
+
+/**
+ * Reads `.json`, or the default export of `.mjs` or `.js`: an object of plain data, a promise of one, or a function
+ * that returns either.
+ *
+ * @param path as people know it: messages name it so.
+ * @throws UserError of one line with the place in the file.
+ */
+export async function readConfigFile(path: string, options: ReadOptions): Promise<ConfigFile> {
+  const extension = extname(path);
+  if (!['.json', '.mjs', '.js'].includes(extension)) {
+    throw new UserError(`${path}: expected a config file that ends in .mjs, .js or .json`);
+  }
+  let file: string;
+  let source: string;
+  try {
+    file = await realpath(resolve(options.directory, path));
+    source = (await readFile(file, 'utf8')).replace(/^\uFEFF/, '');
+  } catch (error) {
+    throw new UserError(`${path}: cannot read the config file: ${reason(error)}`);
+  }
+  const lineOf = (key: string) => lineOfKey(source, key);
+  if (extension === '.json') return { path, values: parseJson(path, source), lineOf };
+
+  const answer = await runFile(path, file, options);
+  if ('entries' in answer) return { path, values: Object.fromEntries(answer.entries), lineOf };
+  if ('mistake' in answer) throw new UserError(`${path}: ${answer.mistake}`);
+  if ('key' in answer) {
+    const line = lineOf(answer.key);
+    throw new UserError(
+      `${path}${line === undefined ? '' : `:${line}`}: ${JSON.stringify(answer.key)} is ${answer.type}: ` +
+        'expected a string, a number, true, false, or an array of those',
+    );
+  }
+  throw new UserError(`${placeOf(answer.stack, path, file)}: ${onOneLine(answer)}`);
+}
+
+function reason(error: unknown): string {
+  const reasons: Record<string, string> = {
+    ENOENT: 'it does not exist',
+    EISDIR: 'it is a directory',
+    EACCES: 'permission denied',
+  };
+  return reasons[errorCode(error) ?? ''] ?? (error as Error).message;
+}
+
+function parseJson(path: string, source: string): Record<string, unknown> {
+  let values: unknown;
+  try {
+    values = JSON.parse(source);
+  } catch (error) {
+    const { message } = error as Error;
+    const before = source.slice(0, jsonErrorAt(source, message)).split('\n');
+    const what = message.replace(/( in JSON at position|, (\.\.\.)?"[\s\S]* is not valid JSON).*$/, '');
+    throw new UserError(`${path}:${before.length}:${before.at(-1)!.length + 1}: not valid JSON: ${what}`);
+  }
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    throw new UserError(`${path}: expected an object of settings, such as { "workers": 4 }`);
+  }
+  return values as Record<string, unknown>;
+}
+
+/** Where JSON is wrong. Node says so, except of a character that cannot stand where it does. */
+function jsonErrorAt(source: string, message: string): number {
+  const position = / at position (\d+)/.exec(message)?.[1];
+  if (position !== undefined) return Number(position);
+  if (!message.startsWith('Unexpected token')) return source.length;
+  // Such a character ends the shortest beginning of the text of which Node says the same.
+  let [good, bad] = [0, source.length];
+  while (bad - good > 1) {
+    const middle = Math.floor((good + bad) / 2);
+    if (hasWrongToken(source.slice(0, middle))) bad = middle;
+    else good = middle;
+  }
+  return good;
+}
+
+function hasWrongToken(source: string): boolean {
+  try {
+    JSON.parse(source);
+    return false;
+  } catch (error) {
+    return (error as Error).message.startsWith('Unexpected token');
+  }
+}
+
+/** The line that gives `key` a value, as far as the text alone tells. */
+function lineOfKey(source: string, key: string): number | undefined {
+  const word = key.replace(/[^\w]/g, '\\$&');
+  const name = `(?<![\\w$-])(["']?)${word}\\1`;
+  const patterns = [`${name}\\s*:`, `${name}\\]?\\s*=(?!=)`, `(^|[{,])\\s*${word}\\s*(\\(|,|}|$)`];
+  const lines = source.split('\n').map((line) => (/^\s*(\/\/|\*|\/\*|import\b)/.test(line) ? '' : line));
+  for (const pattern of patterns) {
+    const found = lines.findIndex((line) => new RegExp(pattern).test(line));
+    if (found >= 0) return found + 1;
+  }
+  return undefined;
+}
+
+/**
+ * What runs in the process of a JavaScript file, given its path; the answer goes to file descriptor 3. As text,
+ * because it must run without what else the server was started with.
+ */
+const PROGRAM = `
+import { spawnSync } from 'node:child_process';
+import { writeSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+
+const file = process.argv[1];
+
+function answer(data) {
+  const bytes = Buffer.from(JSON.stringify(data) + '\\n');
+  for (let sent = 0; sent < bytes.length; ) sent += writeSync(3, bytes, sent);
+  process.exit();
+}
+
+function fail(error) {
+  let stack = String(error?.stack ?? '');
+  // Only the report of a process that dies of it says where the syntax of a module is wrong.
+  if (error instanceof SyntaxError && !/^(file:|\\/).*:\\d+\\n/.test(stack)) {
+    const options = { encoding: 'utf8', timeout: 3000, stdio: ['ignore', 'ignore', 'pipe'] };
+    stack = spawnSync(process.execPath, [file], options).stderr + stack;
+  }
+  answer({ name: String(error?.name ?? 'Error'), message: String(error?.message ?? error), stack });
+}
+
+function typeOfOddity(value) {
+  if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return;
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : String(value);
+  if (Array.isArray(value)) return value.map(typeOfOddity).find(Boolean) && 'an array with something else in it';
+  return typeof value === 'object' ? 'an object' : 'a ' + typeof value;
+}
+
+process.on('uncaughtException', fail);
+try {
+  const module = await import(pathToFileURL(file));
+  if (!('default' in module)) answer({ mistake: 'it has no default export: expected export default { … }' });
+  const values = await (typeof module.default === 'function' ? module.default() : module.default);
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    const type = values === null ? 'null' : Array.isArray(values) ? 'an array' : typeof values;
+    answer({ mistake: 'its default export is ' + type + ': expected an object of settings' });
+  }
+  const entries = Object.entries(values);
+  for (const [key, value] of entries) {
+    const type = typeOfOddity(value);
+    if (type) answer({ key, type });
+  }
+  answer({ entries });
+} catch (error) {
+  fail(error);
+}
+`;
+
+/** Runs a JavaScript file in a process of its own, which is gone when this returns. */
+function runFile(path: string, file: string, { directory, env, limit = 10 }: ReadOptions): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    // What the file prints goes to standard error: standard output belongs to the access log and `--print-config`.
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', PROGRAM, file], {
+      cwd: directory,
+      env,
+      stdio: ['ignore', 2, 2, 'pipe'],
+    });
+    const kill = () => child.kill('SIGKILL');
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      kill();
+    }, limit * 1000);
+    process.once('exit', kill);
+    const done = () => {
+      clearTimeout(timer);
+      process.off('exit', kill);
+    };
+
+    let text = '';
+    const pipe = child.stdio[3] as Readable;
+    pipe.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      // Its exit handlers are not waited for.
+      if (text.endsWith('\n')) kill();
+    });
+    child.on('error', (error) => {
+      done();
+      reject(new UserError(`${path}: cannot run the config file: ${error.message}`));
+    });
+    child.on('close', (code, signal) => {
+      done();
+      const answer = answerIn(text);
+      if (answer) resolve(answer);
+      else if (isLate) resolve({ mistake: `it was not done after ${limit} seconds` });
+      else if (code === 13) resolve({ mistake: 'it waits for a promise that nobody will ever settle' });
+      else
+        resolve({
+          mistake: `its process ended (${signal ?? `exit code ${code}`}) before its default export was there`,
+        });
+    });
+  });
+}
+
+/** The answer, if it is whole and the program's own; a file may write to any descriptor. */
+function answerIn(text: string): Answer | undefined {
+  try {
+    const answer = JSON.parse(text) as Answer;
+    return typeof answer === 'object' ? answer : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The place of an error: the line of the config file if the stack has one, else also that of another file. */
+function placeOf(stack: string, path: string, file: string): string {
+  const names = [pathToFileURL(file).href, file].map((name) => name.replace(/[^\w/]/g, '\\$&'));
+  const line = new RegExp(`(?:${names.join('|')}):(\\d+)`).exec(stack)?.[1];
+  if (line !== undefined) return `${path}:${line}`;
+  const elsewhere = /(?:file:\/\/)?(\/[^\s()]+:\d+)(?=[:\s)])/.exec(stack.replace(/\(?node:\S+/g, ''))?.[1];
+  return elsewhere === undefined ? path : `${path}: ${elsewhere}`;
+}
+
+function onOneLine({ name, message }: { name: string; message: string }): string {
+  const [text = ''] = message.split('\nRequire stack:');
+  const line = `${name === 'Error' ? '' : `${name}: `}${text}`.replace(/[\s\p{Cc}]+/gu, ' ').trim();
+  return line.length > 500 ? `${line.slice(0, 500)}…` : line || 'it threw an error without a message';
+}

@@ -1,0 +1,137 @@
+/**
+ * The whole configuration, as it is at this moment: finds and reads the config file, and makes paths absolute. Called
+ * again at each reload. What wins over what is the business of `config/load.ts`.
+ */
+
+import { statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { isAbsolute, resolve } from 'node:path';
+import { type Address, formatAddress } from './address.ts';
+import { namedConfigFile, winningAction } from './config/command-line.ts';
+import { type ConfigFile, type Loaded, load } from './config/load.ts';
+import { invalid } from './config/origin.ts';
+import { type Config, type Machine, settings } from './config/settings.ts';
+import { readConfigFile } from './config-file.ts';
+import { errorCode, UserError } from './errors.ts';
+
+/** What the configuration is made from. */
+export interface Input {
+  /** The command line without `node` and the script. */
+  argv: readonly string[];
+  env: Readonly<Record<string, string | undefined>>;
+  machine: Machine;
+  /** The absolute path of the directory that the operator is in; see `startDirectory`. */
+  directory: string;
+}
+
+/** What the operator asked for, with absolute paths. */
+export interface Configured extends Loaded {
+  config: Config & { chdir: string };
+}
+
+/** The files that are looked for where none is named. */
+const CONFIG_FILES = ['fasticorn.config.mjs', 'fasticorn.config.js', 'fasticorn.config.json'];
+
+/**
+ * Makes the configuration. The app stays as it was typed, relative to `chdir`.
+ *
+ * @throws UserError of one line that names the flag, variable or line of the file, its value and what was expected.
+ */
+export async function configure({ argv, env, machine, directory }: Input): Promise<Configured> {
+  // Who asks for help because the file is wrong gets it.
+  const asksForHelp = winningAction(argv) !== undefined;
+  const file = asksForHelp ? undefined : await findConfigFile(argv, env, directory);
+  const loaded = load(argv, env, machine, file);
+  const chdir = resolve(directory, loaded.config.chdir ?? '.');
+  // A running server may be stopped after its directory is gone.
+  if (!asksForHelp && !loaded.verb) await expectDirectory(chdir, loaded);
+
+  const absolute = <T extends string | undefined>(path: T, ...words: string[]): T =>
+    (path === undefined || words.includes(path) ? path : resolve(chdir, path)) as T;
+  const { config } = loaded;
+  const bind = config.bind.map(
+    (address): Address =>
+      address.kind === 'unix' ? { kind: 'unix', path: absolute(address.path) } : address,
+  );
+  refuseSameTwice(bind, loaded);
+  return {
+    ...loaded,
+    config: {
+      ...config,
+      chdir,
+      bind,
+      config: file && resolve(directory, file.path),
+      pid: absolute(config.pid),
+      controlSocket: absolute(config.controlSocket, 'off'),
+      accessLogfile: absolute(config.accessLogfile, '-', 'off'),
+      errorLogfile: absolute(config.errorLogfile, '-'),
+      // A bare name is looked for in PATH.
+      node: config.node?.includes('/') ? absolute(config.node) : config.node,
+    },
+  };
+}
+
+async function findConfigFile(
+  argv: Input['argv'],
+  env: Input['env'],
+  directory: string,
+): Promise<ConfigFile | undefined> {
+  const named = namedConfigFile(argv, env);
+  if (named) {
+    const { path, origin } = named;
+    if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env });
+    throw invalid('config', { value: path, origin }, `expected a file, but there is none in ${directory}`);
+  }
+  for (const path of CONFIG_FILES) {
+    if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env });
+  }
+  return undefined;
+}
+
+/** What cannot be looked at is there: who reads it finds out why. */
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    return !['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '');
+  }
+}
+
+async function expectDirectory(path: string, { config, origins: { chdir: origin } }: Loaded): Promise<void> {
+  let trouble: string;
+  try {
+    if ((await stat(path)).isDirectory()) return;
+    trouble = 'is none';
+  } catch (error) {
+    trouble = errorCode(error) === 'ENOENT' ? 'does not exist' : `is not usable: ${(error as Error).message}`;
+  }
+  if (origin.from === 'default') throw new UserError(`the working directory ${path} ${trouble}`);
+  const where = isAbsolute(config.chdir!) ? 'it' : path;
+  throw invalid('chdir', { value: config.chdir, origin }, `expected a directory, but ${where} ${trouble}`);
+}
+
+/** Two addresses that differ as text may be the same in the end. */
+function refuseSameTwice(bind: Address[], { config, origins: { bind: origin } }: Loaded): void {
+  const texts = bind.map(formatAddress);
+  const twice = texts.find((text, index) => texts.indexOf(text) < index);
+  if (twice === undefined || origin.from === 'default') return;
+  const value = settings.bind.kind.show(config.bind);
+  throw invalid('bind', { value, origin }, `expected each only once, got ${JSON.stringify(twice)} twice`);
+}
+
+/**
+ * The directory that the operator is in. A shell's PWD keeps a symbolic link as it was typed, such as the `current`
+ * of a deployment, whose target may change; but it is only believed if it is the same directory.
+ *
+ * @param cwd `process.cwd()`, which has no links.
+ */
+export function startDirectory(cwd: string, pwd: string | undefined): string {
+  if (!pwd || !isAbsolute(pwd)) return cwd;
+  try {
+    const [a, b] = [statSync(cwd, { bigint: true }), statSync(pwd, { bigint: true })];
+    return a.dev === b.dev && a.ino === b.ino ? resolve(pwd) : cwd;
+  } catch {
+    return cwd;
+  }
+}

@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { readConfigFile } from '../src/config-file.ts';
+import { UserError } from '../src/errors.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'fasticorn-config-'));
+after(() => rmSync(directory, { recursive: true }));
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(join(directory, path)), { recursive: true });
+  writeFileSync(join(directory, path), text);
+}
+
+const env = { PATH: process.env.PATH, GIVEN: 'yes' };
+const read = (path: string, limit?: number) =>
+  readConfigFile(path, { directory, env, ...(limit && { limit }) });
+
+async function valuesOf(path: string, text: string): Promise<Record<string, unknown>> {
+  write(path, text);
+  return (await read(path)).values;
+}
+
+/** The message of the UserError that a file with this text makes. */
+async function mistake(path: string, text: string, limit?: number): Promise<string> {
+  write(path, text);
+  return mistakeOf(path, limit);
+}
+
+async function mistakeOf(path: string, limit?: number): Promise<string> {
+  try {
+    await read(path, limit);
+  } catch (error) {
+    assert.ok(error instanceof UserError, String(error));
+    return error.message;
+  }
+  assert.fail(`no mistake found in ${path}`);
+}
+
+describe('a config file', () => {
+  it('may be JSON', async () => {
+    assert.deepEqual(await valuesOf('a.json', '\uFEFF{ "workers": 4, "bind": ["unix:/a"] }'), {
+      workers: 4,
+      bind: ['unix:/a'],
+    });
+  });
+
+  it('may be a module', async () => {
+    const text = 'export default { workers: 4, pretty: true, pid: null, node: undefined, bind: ["a", "b"] }';
+    assert.deepEqual(await valuesOf('a.mjs', text), {
+      workers: 4,
+      pretty: true,
+      pid: null,
+      node: null,
+      bind: ['a', 'b'],
+    });
+  });
+
+  it('may be of the type that its package says', async () => {
+    write('esm/package.json', '{ "type": "module" }');
+    write('cjs/package.json', '{ "type": "commonjs" }');
+    assert.deepEqual(await valuesOf('esm/a.js', 'export default { workers: 1 }'), { workers: 1 });
+    assert.deepEqual(await valuesOf('cjs/a.js', 'module.exports = { workers: 2 }'), { workers: 2 });
+  });
+
+  it('may be a function or a promise', async () => {
+    for (const made of [
+      '() => ({ workers: 3 })',
+      'async () => ({ workers: 3 })',
+      'Promise.resolve({ workers: 3 })',
+    ]) {
+      assert.deepEqual(await valuesOf('made.mjs', `export default ${made}`), { workers: 3 }, made);
+    }
+  });
+
+  it('is read anew each time, with what it imports', async () => {
+    const config = 'import { workers } from "./part.mjs"; export default { workers }';
+    write('part.mjs', 'export const workers = 1');
+    assert.deepEqual(await valuesOf('whole.mjs', config), { workers: 1 });
+    write('part.mjs', 'export const workers = 2');
+    assert.deepEqual((await read('whole.mjs')).values, { workers: 2 });
+  });
+
+  it('has the environment and the directory that were given, and nothing of ours', async () => {
+    const text =
+      'export default { pid: process.cwd(), node: process.env.GIVEN, pretty: process.execArgv.includes("tsx") }';
+    const { pid, node, pretty } = await valuesOf('where.mjs', text);
+    assert.match(String(pid), new RegExp(`${directory}$`));
+    assert.deepEqual([node, pretty], ['yes', false]);
+  });
+
+  it('may leave timers and exit handlers behind', async () => {
+    const text = `
+      setInterval(() => {}, 1000);
+      process.on('exit', () => { for (;;); });
+      export default { workers: 5 };`;
+    write('busy.mjs', text);
+    assert.deepEqual((await read('busy.mjs', 3600)).values, { workers: 5 });
+  });
+
+  it('may print, to standard error: standard output belongs to the access log', () => {
+    write('loud.mjs', 'console.log("hello"); export default {}');
+    const file = new URL('../src/config-file.ts', import.meta.url).href;
+    const program = `
+      import { readConfigFile } from ${JSON.stringify(file)};
+      await readConfigFile('loud.mjs', { directory: ${JSON.stringify(directory)}, env: {} });`;
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    assert.deepEqual([stdout, stderr], ['', 'hello\n']);
+  });
+
+  it('may be large', async () => {
+    const { bind } = await valuesOf('large.mjs', 'export default { bind: Array(1e5).fill("unix:/a") }');
+    assert.equal((bind as string[]).length, 1e5);
+  });
+
+  it('can have a key that is special to objects, which changes nothing', async () => {
+    for (const [path, text] of [
+      ['proto.json', '{ "__proto__": { "workers": 4 } }'],
+      ['proto.mjs', 'export default { ["__proto__"]: 4 }'],
+    ]) {
+      const values = await valuesOf(path!, text!);
+      assert.deepEqual(Object.keys(values), ['__proto__']);
+      assert.equal(values.workers, undefined);
+    }
+  });
+
+  it('keeps the name that people know, though it is reached by a link', async () => {
+    write('releases/1/app.mjs', '\nthrow new Error("not today")');
+    symlinkSync('releases/1', join(directory, 'current'));
+    assert.equal(await mistakeOf('current/app.mjs'), 'current/app.mjs:2: not today');
+  });
+});
+
+describe('the line of a key', () => {
+  const line = async (key: string, text: string, path = 'lines.mjs') => {
+    write(path, text);
+    return (await read(path)).lineOf(key);
+  };
+
+  it('is that of its value', async () => {
+    const text = '// workers: 4\nexport default {\n  maxRequests: 5,\n  "workers": 4,\n  pid: "workers",\n};';
+    assert.equal(await line('workers', text), 4);
+    assert.equal(await line('maxRequests', text), 3);
+    assert.equal(await line('Requests', text), undefined);
+  });
+
+  it('may be that of a shorthand or an assignment', async () => {
+    assert.equal(await line('workers', 'const workers = 4;\nexport default {\n workers };'), 1);
+    assert.equal(await line('pid', 'const c = {};\nc.pid = "a";\nexport default c'), 2);
+    assert.equal(await line('pid', 'const c = {};\nc["pid"] = "a";\nexport default c'), 2);
+    write('part.mjs', 'export const node = "a"');
+    assert.equal(await line('node', 'import { node } from "./part.mjs";\nexport default {\n  node,\n}'), 3);
+  });
+
+  it('is found for keys that are no words', async () => {
+    assert.equal(await line('a-b\n(c', '{\n "a-b\\n(c": 1,\n "a.b": 1 }', 'odd.json'), undefined);
+    assert.equal(await line('a.b', '{\n "a-b": 1,\n "a.b": 1 }', 'odd.json'), 3);
+  });
+});
+
+describe('a mistake in a file is told in one line:', () => {
+  const mistakes: [path: string, text: string, message: string][] = [
+    // JSON.
+    ['a.json', '{\n  "workers": 4,\n  "bind": x\n}', "a.json:3:11: not valid JSON: Unexpected token 'x'"],
+    ['a.json', '{\n  "workers": 4,\n}', 'a.json:3:1: not valid JSON: Expected double-quoted property name'],
+    ['a.json', '// c\n{}', "a.json:1:1: not valid JSON: Unexpected token '/'"],
+    ['a.json', '{ "a": tru }', "a.json:1:11: not valid JSON: Unexpected token ' '"],
+    ['a.json', '', 'a.json:1:1: not valid JSON: Unexpected end of JSON input'],
+    ['a.json', '[1]', 'a.json: expected an object of settings, such as { "workers": 4 }'],
+    ['a.json', 'null', 'a.json: expected an object of settings, such as { "workers": 4 }'],
+    // JavaScript that cannot run.
+    ['a.mjs', 'export default {\n  a: 1\n  b: 2\n}', "a.mjs:3: SyntaxError: Unexpected identifier 'b'"],
+    ['a.js', 'module.exports = {\n  a: 1\n  b: 2\n}', "a.js:3: SyntaxError: Unexpected identifier 'b'"],
+    ['a b.mjs', '\nthrow new Error("no\\nthing")', 'a b.mjs:2: no thing'],
+    ['a.mjs', '\nnope.nope', 'a.mjs:2: ReferenceError: nope is not defined'],
+    ['a.mjs', 'throw undefined', 'a.mjs: undefined'],
+    ['a.mjs', 'throw null', 'a.mjs: null'],
+    ['a.mjs', 'export default () => {\n  throw new Error("x") }', 'a.mjs:2: x'],
+    ['a.mjs', 'export default Promise.reject(new Error("x"))', 'a.mjs:1: x'],
+    ['a.mjs', 'export default {\n  get pid() { throw new Error("x") } }', 'a.mjs:2: x'],
+    [
+      'a.mjs',
+      'setImmediate(() => {\n throw new Error("x") });\nawait new Promise((done) => setTimeout(done, 60000));',
+      'a.mjs:2: x',
+    ],
+    // JavaScript without a value.
+    ['a.mjs', 'export const a = 1', 'a.mjs: it has no default export: expected export default { … }'],
+    ['a.mjs', 'export default 5', 'a.mjs: its default export is number: expected an object of settings'],
+    ['a.mjs', 'export default []', 'a.mjs: its default export is an array: expected an object of settings'],
+    [
+      'a.mjs',
+      'export default () => null',
+      'a.mjs: its default export is null: expected an object of settings',
+    ],
+    [
+      'a.mjs',
+      'process.exit(0)',
+      'a.mjs: its process ended (exit code 0) before its default export was there',
+    ],
+    [
+      'a.mjs',
+      'process.kill(process.pid, "SIGKILL"); for (;;);',
+      'a.mjs: its process ended (SIGKILL) before its default export was there',
+    ],
+    [
+      'a.mjs',
+      'export default new Promise(() => {})',
+      'a.mjs: it waits for a promise that nobody will ever settle',
+    ],
+    // A file that is none.
+    ['a.ts', '', 'a.ts: expected a config file that ends in .mjs, .js or .json'],
+    ['a.cjs', '', 'a.cjs: expected a config file that ends in .mjs, .js or .json'],
+    ['a', '', 'a: expected a config file that ends in .mjs, .js or .json'],
+  ];
+  for (const [path, text, message] of mistakes) {
+    it(message, async () => assert.equal(await mistake(path, text), message));
+  }
+
+  const oddities = [
+    ['() => 4', 'a function'],
+    ['NaN', 'NaN'],
+    ['-Infinity', '-Infinity'],
+    ['4n', 'a bigint'],
+    ['Symbol()', 'a symbol'],
+    ['{ a: 1 }', 'an object'],
+    ['new Date()', 'an object'],
+    ['["a", {}]', 'an array with something else in it'],
+  ];
+  for (const [value, type] of oddities) {
+    it(`${value} is no setting`, async () => {
+      assert.equal(
+        await mistake('odd.mjs', `export default {\n  pid: 'a',\n  workers: ${value},\n};`),
+        `odd.mjs:3: "workers" is ${type}: expected a string, a number, true, false, or an array of those`,
+      );
+    });
+  }
+
+  it('a file that is not there, is a directory, or may not be read', async () => {
+    assert.equal(await mistakeOf('no.mjs'), 'no.mjs: cannot read the config file: it does not exist');
+    mkdirSync(join(directory, 'folder.mjs'));
+    assert.equal(await mistakeOf('folder.mjs'), 'folder.mjs: cannot read the config file: it is a directory');
+    write('secret.json', '{}');
+    chmodSync(join(directory, 'secret.json'), 0);
+    if (process.getuid?.() === 0) return;
+    assert.equal(
+      await mistakeOf('secret.json'),
+      'secret.json: cannot read the config file: permission denied',
+    );
+  });
+
+  it('a mistake in what the file imports, with both names', async () => {
+    write('part.mjs', '\n\na b');
+    assert.equal(
+      await mistake('whole.mjs', 'import "./part.mjs"; export default {}'),
+      `whole.mjs: ${join(directory, 'part.mjs')}:3: SyntaxError: Unexpected identifier 'b'`,
+    );
+    write('part.mjs', 'export function f() {\n\n\n throw new Error("x"); }');
+    assert.equal(
+      await mistake('whole.mjs', 'import { f } from "./part.mjs";\nexport default { pid: f() }'),
+      'whole.mjs:2: x',
+    );
+    assert.match(
+      await mistake('whole.mjs', 'import "./nope.mjs"'),
+      /^whole\.mjs: Cannot find module .*nope\.mjs/,
+    );
+  });
+
+  it('a file that runs for ever', async () => {
+    const message = 'late.mjs: it was not done after 0.5 seconds';
+    assert.equal(await mistake('late.mjs', 'for (;;);', 0.5), message);
+    const stubborn = 'process.on("SIGTERM", () => {}); await new Promise((done) => setTimeout(done, 10_000))';
+    assert.equal(await mistake('late.mjs', stubborn, 0.5), message);
+  });
+
+  it('a file that writes where its answer is expected', async () => {
+    const text = 'import { writeSync } from "node:fs"; writeSync(3, "{nonsense\\n"); export default {}';
+    assert.match(await mistake('loud.mjs', text), /^loud\.mjs: its process ended /);
+  });
+});

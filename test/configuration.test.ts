@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { configure, startDirectory } from '../src/configuration.ts';
+import { UserError } from '../src/errors.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = realpathSync(mkdtempSync(join(tmpdir(), 'fasticorn-configuration-')));
+  mkdirSync(join(directory, 'sub'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const write = (path: string, values: string) => writeFileSync(join(directory, path), values);
+const here = (path: string) => join(directory, path);
+const make = (argv: string[] = [], env: Record<string, string> = {}) =>
+  configure({ argv, env, machine: { cpus: 8 }, directory });
+
+async function mistake(argv: string[], env: Record<string, string> = {}): Promise<string> {
+  try {
+    await make(argv, env);
+  } catch (error) {
+    assert.ok(error instanceof UserError, String(error));
+    assert.match(error.message, /^[^\r\n]+$/);
+    return error.message;
+  }
+  assert.fail(`no mistake found in ${JSON.stringify({ argv, env })}`);
+}
+
+describe('the config file', () => {
+  it('need not be there', async () => {
+    const { config, origins } = await make();
+    assert.deepEqual([config.workers, config.config], [8, undefined]);
+    assert.deepEqual(origins.workers, { from: 'default' });
+  });
+
+  it('is the first of three names in the directory', async () => {
+    const found = async () => {
+      const { config, origins } = await make();
+      assert.deepEqual(origins.workers, { from: 'file', name: config.config!.split('/').at(-1), line: 1 });
+      return [config.config, config.workers];
+    };
+    write('fasticorn.config.json', '{ "workers": 3 }');
+    assert.deepEqual(await found(), [here('fasticorn.config.json'), 3]);
+    write('fasticorn.config.js', 'module.exports = { workers: 2 }');
+    assert.deepEqual(await found(), [here('fasticorn.config.js'), 2]);
+    write('fasticorn.config.mjs', 'export default { workers: 1 }');
+    assert.deepEqual(await found(), [here('fasticorn.config.mjs'), 1]);
+  });
+
+  it('is the one that is named, by flag or variable', async () => {
+    write('fasticorn.config.json', '{ "workers": 3 }');
+    write('sub/my.json', '{ "workers": 4, "app": "./app.js" }');
+    for (const { app, config, origins } of [
+      await make(['-c', 'sub/my.json']),
+      await make([], { FASTICORN_CONFIG: 'sub/my.json' }),
+    ]) {
+      assert.deepEqual([app, config.workers, config.config], ['./app.js', 4, here('sub/my.json')]);
+      assert.deepEqual(origins.workers, { from: 'file', name: 'sub/my.json', line: 1 });
+    }
+  });
+
+  it('must be there if it is named', async () => {
+    const nowhere = `expected a file, but there is none in ${directory}`;
+    assert.equal(await mistake(['-c', 'no.mjs']), `-c: "no.mjs" is not valid: ${nowhere}`);
+    assert.equal(
+      await mistake([], { FASTICORN_CONFIG: 'no.mjs' }),
+      `FASTICORN_CONFIG="no.mjs" (the variable for --config): ${nowhere}`,
+    );
+  });
+
+  it('has no say about --help and --version', async () => {
+    write('fasticorn.config.mjs', 'nonsense(');
+    assert.equal((await make(['--help'])).action, 'help');
+    assert.equal((await make(['-c', 'no.mjs', '--version', '--chdir=no'])).action, 'version');
+    assert.match(await mistake(['app.js']), /^fasticorn\.config\.mjs:1: SyntaxError/);
+  });
+
+  it('is read anew each time', async () => {
+    write('fasticorn.config.json', '{ "workers": 3 }');
+    assert.equal((await make()).config.workers, 3);
+    write('fasticorn.config.json', '{ "workers": 4 }');
+    assert.equal((await make()).config.workers, 4);
+  });
+
+  it('is told about a mistake with its line', async () => {
+    write('fasticorn.config.mjs', 'export default {\n  workers: "many",\n}');
+    assert.equal(
+      await mistake([]),
+      'fasticorn.config.mjs:2: workers: "many" is not valid: expected a whole number from 1 to 1024',
+    );
+  });
+});
+
+describe('a relative path', () => {
+  const argv = ['-b', 'unix:a.sock,:80', '--pid=a.pid', '--control-socket=a.ctl'];
+  const logs = ['--access-logfile=a.log', '--error-logfile=e.log', '--node=bin/node'];
+
+  it('starts from the directory', async () => {
+    const { app, config } = await make([...argv, ...logs, 'app.js']);
+    assert.deepEqual(config.bind, [
+      { kind: 'unix', path: here('a.sock') },
+      { kind: 'tcp', host: '0.0.0.0', port: 80 },
+    ]);
+    assert.deepEqual(
+      [config.pid, config.controlSocket, config.accessLogfile, config.errorLogfile, config.node],
+      ['a.pid', 'a.ctl', 'a.log', 'e.log', 'bin/node'].map(here),
+    );
+    assert.deepEqual([app, config.chdir], ['app.js', directory]);
+  });
+
+  it('starts from --chdir, which itself starts from the directory', async () => {
+    for (const chdir of ['sub', here('sub')]) {
+      const { config } = await make([...argv, `--chdir=${chdir}`]);
+      assert.deepEqual([config.chdir, config.pid], [here('sub'), here('sub/a.pid')]);
+    }
+  });
+
+  it('of the config file starts from the directory, also beside --chdir', async () => {
+    write('my.json', '{ "chdir": "sub", "pid": "a.pid" }');
+    const { config } = await make(['-c', 'my.json']);
+    assert.deepEqual([config.config, config.pid], [here('my.json'), here('sub/a.pid')]);
+  });
+
+  it('keeps a link, as its target may change', async () => {
+    symlinkSync('sub', here('current'));
+    assert.equal((await make(['--chdir=current'])).config.chdir, here('current'));
+  });
+
+  it('is not made of words that are no paths, nor of a name in PATH', async () => {
+    const words = ['--control-socket=off', '--access-logfile=off', '--error-logfile=-', '--node=node22'];
+    const { config } = await make(words);
+    assert.deepEqual(
+      [config.controlSocket, config.accessLogfile, config.errorLogfile, config.node, config.pid],
+      ['off', 'off', '-', 'node22', undefined],
+    );
+    assert.equal((await make()).config.accessLogfile, '-');
+  });
+
+  it('may turn out to be the same as another', async () => {
+    assert.equal(
+      await mistake(['-b', 'unix:a', '-b', `unix:${here('a')}`]),
+      `-b: "unix:a,unix:${here('a')}" is not valid: expected each only once, got "unix:${here('a')}" twice`,
+    );
+  });
+});
+
+describe('--chdir', () => {
+  it('must be a directory', async () => {
+    write('file', '');
+    write('my.json', '{\n"chdir": "no" }');
+    const expected = 'is not valid: expected a directory, but';
+    assert.equal(await mistake(['--chdir=no']), `--chdir: "no" ${expected} ${here('no')} does not exist`);
+    assert.equal(await mistake(['--chdir=file']), `--chdir: "file" ${expected} ${here('file')} is none`);
+    assert.equal(await mistake(['--chdir=/no/no']), `--chdir: "/no/no" ${expected} it does not exist`);
+    assert.equal(
+      await mistake([], { FASTICORN_CHDIR: 'no' }),
+      `FASTICORN_CHDIR="no" (the variable for --chdir): expected a directory, but ${here('no')} does not exist`,
+    );
+    assert.equal(
+      await mistake(['-c', 'my.json']),
+      `my.json:2: chdir: "no" ${expected} ${here('no')} does not exist`,
+    );
+    rmSync(directory, { recursive: true });
+    assert.equal(await mistake([]), `the working directory ${directory} does not exist`);
+  });
+
+  it('may be gone when a running server is to be stopped', async () => {
+    assert.equal((await make(['stop', '--chdir=no', '-p', 'a.pid'])).config.pid, here('no/a.pid'));
+  });
+});
+
+describe('the directory that the operator is in', () => {
+  it('is as the shell says it, with its links', () => {
+    symlinkSync('sub', here('current'));
+    assert.equal(startDirectory(here('sub'), here('current')), here('current'));
+    assert.equal(startDirectory(here('sub'), here('current/')), here('current'));
+  });
+
+  it('is the true one if the shell says nothing, nonsense, or another', () => {
+    for (const pwd of [undefined, '', '.', 'sub', here('no'), directory, 'a\0b', '/a\0b'])
+      assert.equal(startDirectory(here('sub'), pwd), here('sub'), pwd);
+  });
+});
