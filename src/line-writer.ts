@@ -2,7 +2,7 @@
  * Writes whole lines to a file descriptor that other processes write to as well. Knows about chunks, retries and
  * full disks; what is in a line is the business of `log.ts`.
  */
-import { fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { errorCode } from './errors.ts';
 
 /** The most bytes that go out in one write: PIPE_BUF on Linux, up to which writes to a pipe are atomic. */
@@ -31,7 +31,7 @@ export interface LineWriterOptions {
  * a thread's, and nothing is on its way when the process ends.
  */
 export class LineWriter {
-  readonly #fd: number;
+  #fd: number;
   readonly #options: LineWriterOptions;
   /** Lines in chunks of at most MAX_LINE bytes; a chunk always ends with a line's end. */
   #chunks: string[] = [];
@@ -80,6 +80,26 @@ export class LineWriter {
       if (Date.now() >= until) return;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     }
+  }
+
+  /**
+   * Goes on in another file, which is open for appending as well, and closes the one so far if that is our own.
+   * What waits still goes to the old one, as far as that takes it; a line that is cut short there is written whole
+   * to the new one.
+   */
+  reopen(fd: number): void {
+    this.#writeNow();
+    if (this.#current && this.#written > 0) {
+      const torn = this.#current.lastIndexOf('\n', this.#written - 1) + 1;
+      // A piece of its own, not an offset: `#written` is what the file has that is open now, which may take it back.
+      this.#current = this.#current.subarray(torn);
+      this.#pendingBytes -= torn;
+      this.#written = 0;
+    }
+    const old = this.#fd;
+    this.#fd = fd;
+    if (this.#options.ownFile) closeQuietly(old);
+    this.#writeNow();
   }
 
   /** Writes until only so many chunks are left; false if the destination did not take it all. */
@@ -147,13 +167,22 @@ export class LineWriter {
   }
 }
 
+/** A network file system tells only now that it lost something: there is nobody to write it again. */
+function closeQuietly(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {}
+}
+
 /**
  * Opens a log file for appending and creates it if it is missing (mode 0666 less the umask).
  *
+ * @param wait whether to wait for the reader of a named pipe that has none, rather than fail with ENXIO.
  * @throws the system's error if that is impossible, EISDIR for a directory.
  */
-export function openLog(path: string): number {
-  const fd = openSync(path, 'a', 0o666);
+export function openLog(path: string, wait = true): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+  const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | (wait ? 0 : O_NONBLOCK), 0o666);
   if (fstatSync(fd).isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' });
   return fd;
 }

@@ -20,6 +20,11 @@ export interface OpenLog {
   logger: Logger;
   /** Writes what is buffered before returning; for a process that is about to end. */
   flushSync(): void;
+  /**
+   * Opens the file anew by its path, after it was moved away; a standard stream stays as it is. Never throws: if it
+   * cannot be opened, the error log says so and the old file stays in use.
+   */
+  reopen(): void;
 }
 
 /**
@@ -48,7 +53,11 @@ export function openErrorLog(
     },
     isPretty(settings, fd) ? formatted(writer, prettyError(isatty(fd))) : writer,
   );
-  return { logger, flushSync: () => writer.flushSync() };
+  return {
+    logger,
+    flushSync: () => writer.flushSync(),
+    reopen: () => reopen(writer, '--error-logfile', settings.errorLogfile, logger),
+  };
 }
 
 /**
@@ -76,7 +85,11 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog 
     { base: { pid: process.pid } },
     forPeople ? formatted(writer, prettyAccess(isatty(fd))) : writer,
   );
-  return { logger, flushSync: () => writer.flushSync() };
+  return {
+    logger,
+    flushSync: () => writer.flushSync(),
+    reopen: () => reopen(writer, '--access-logfile', accessLogfile, errorLog),
+  };
 }
 
 /** Unless it is said, each log is for people where it goes to a terminal, and for programs elsewhere. */
@@ -90,6 +103,20 @@ function open(flag: string, path: string): number {
   } catch (error) {
     throw new UserError(`${flag} ${path}: cannot open it for appending: ${(error as Error).message}`);
   }
+}
+
+function reopen(writer: LineWriter, flag: string, path: string, errorLog: Logger): void {
+  if (path === '-') return;
+  let fd: number;
+  try {
+    // Without waiting: a worker that serves must not hang for the reader of a named pipe.
+    fd = openLog(path, false);
+  } catch (error) {
+    const reason = (error as Error).message;
+    errorLog.error(`${flag} ${path}: cannot open it anew, so the old file stays in use: ${reason}`);
+    return;
+  }
+  writer.reopen(fd);
 }
 
 /**

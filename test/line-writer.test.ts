@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { LineWriter, MAX_LINE, openLog } from '../src/line-writer.ts';
@@ -146,6 +146,90 @@ describe('LineWriter', () => {
     writer.write('lost\n');
     writer.flushSync();
     closeSync(full);
+  });
+});
+
+describe('LineWriter, when its file is opened anew', () => {
+  const paths = (t: TestContext) => {
+    const path = join(temporaryDirectory(t), 'log');
+    return { path, moved: `${path}.1` };
+  };
+
+  it('writes what waits to the old file, what comes to the new one, and closes the old one', (t) => {
+    const { path, moved } = paths(t);
+    const old = openLog(path);
+    const writer = new LineWriter(old, { buffered: true, ownFile: true });
+    const lines = numbered(1000);
+    for (const line of lines.slice(0, 700)) writer.write(line);
+    renameSync(path, moved);
+    writer.reopen(openLog(path));
+    assert.throws(() => fstatSync(old), { code: 'EBADF' });
+    for (const line of lines.slice(700)) writer.write(line);
+    writer.flushSync();
+    assert.equal(readFileSync(moved, 'utf8'), lines.slice(0, 700).join(''));
+    assert.equal(readFileSync(path, 'utf8'), lines.slice(700).join(''));
+  });
+
+  it('does not close a stream that others have opened', (t) => {
+    const { path } = paths(t);
+    const { fd, read } = pipe(t);
+    const writer = new LineWriter(fd, { buffered: true });
+    writer.write('old\n');
+    writer.reopen(openLog(path));
+    assert.equal(read(), 'old\n');
+    assert.ok(fstatSync(fd).isFIFO());
+  });
+
+  for (const buffered of [true, false]) {
+    it(`takes what a full disk did not take to the new file, ${buffered ? '' : 'not '}buffered`, (t) => {
+      const { path } = paths(t);
+      const events: object[] = [];
+      const writer = new LineWriter(openSync('/dev/full', 'a'), {
+        buffered,
+        ownFile: true,
+        onTrouble: (event) => events.push(event),
+      });
+      const lines = numbered(1000);
+      for (const line of lines) writer.write(line);
+      writer.reopen(openLog(path));
+      assert.equal(readFileSync(path, 'utf8'), lines.join(''));
+      assert.equal(events.length, 2, 'the trouble and its end');
+      assert.deepEqual(events[1], { lost: 0 });
+      writer.write('next\n');
+      writer.flushSync();
+      assert.equal(readFileSync(path, 'utf8'), `${lines.join('')}next\n`);
+    });
+  }
+
+  it('writes a line that was cut short anew, and no line before it again', (t) => {
+    const { path } = paths(t);
+    const { fd, read } = pipe(t);
+    const writer = new LineWriter(fd, { buffered: false });
+    const long = `${'x'.repeat(200_000)}\n`;
+    writer.write(`first\nsecond\n${long}`);
+    writer.write('next\n');
+    writer.reopen(openLog(path));
+    assert.match(read(), /^first\nsecond\nx+$/);
+    assert.equal(readFileSync(path, 'utf8'), `${long}next\n`);
+    // Nothing is left of the account that makes it drop lines.
+    for (const line of numbered(50_000)) writer.write(line);
+    assert.equal(readFileSync(path, 'utf8'), `${long}next\n${numbered(50_000).join('')}`);
+  });
+
+  it('is in trouble still when the new one takes nothing either, and says so once', (t) => {
+    const { path } = paths(t);
+    const events: { error?: Error }[] = [];
+    const writer = new LineWriter(openSync('/dev/full', 'a'), {
+      buffered: false,
+      ownFile: true,
+      onTrouble: (event) => events.push(event as object),
+    });
+    writer.write('line\n');
+    writer.reopen(openSync('/dev/full', 'a'));
+    assert.equal(events.length, 1);
+    assert.match(String(events[0]?.error), /ENOSPC/);
+    writer.reopen(openLog(path));
+    assert.equal(readFileSync(path, 'utf8'), 'line\n');
   });
 });
 

@@ -4,11 +4,19 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { InFlight } from '../protocol.ts';
+import { clip } from './access-log.ts';
+
+/** The most requests in flight that are listed. */
+const MOST_LISTED = 100;
+/** The most characters of a listed URL or id, and the quotes that `clip` counts as well. */
+const MOST_SHOWN = 200 + 2;
 
 /** A request and its response, until that is over. */
-interface Exchange {
+export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** When its headers had come; milliseconds of a monotonic clock. */
   readonly began: number;
 }
 
@@ -37,9 +45,14 @@ export class Connections {
   readonly #onOver: OnOver | undefined;
   #closing = false;
   #accepted = 0;
+  #begun = 0;
+  #over = 0;
+  readonly #idOf: (request: IncomingMessage) => string;
 
-  constructor(server: Server, onOver?: OnOver) {
+  /** @param idOf finds the id of a request, for people. */
+  constructor(server: Server, onOver?: OnOver, idOf: (request: IncomingMessage) => string = idInHeader) {
     this.#onOver = onOver;
+    this.#idOf = idOf;
     server.on('connection', (socket) => this.#add(socket));
     server.prependListener('request', (request, response) => this.#begin(request, response));
     // What Node answers by itself otherwise, unseen by us.
@@ -69,6 +82,50 @@ export class Connections {
     let busy = 0;
     for (const connection of this.#open.values()) if (!isIdle(connection)) busy++;
     return busy;
+  }
+
+  /** Requests that are over. */
+  get requests(): number {
+    return this.#over;
+  }
+
+  /** Requests that are not over yet. */
+  get inFlight(): number {
+    return this.#begun - this.#over;
+  }
+
+  /** The requests in flight, the oldest first, at most 100. */
+  listInFlight(): InFlight[] {
+    const now = performance.now();
+    return [...this.#open.values()]
+      .flatMap(({ pending }) => pending)
+      .sort((one, other) => one.began - other.began)
+      .slice(0, MOST_LISTED)
+      .map((exchange) => this.describe(exchange, now));
+  }
+
+  /** What people are told about a request in flight. */
+  describe({ request, began }: Exchange, now = performance.now()): InFlight {
+    return {
+      method: request.method ?? '',
+      url: clip(request.url ?? '', MOST_SHOWN),
+      id: clip(this.#idOf(request), MOST_SHOWN),
+      age: Math.round(now - began),
+    };
+  }
+
+  /**
+   * What has been in flight for longer than so many milliseconds, one request of each connection: the oldest, since
+   * pipelined ones behind it cannot be answered before it.
+   */
+  overdue(longerThan: number): Exchange[] {
+    const due = performance.now() - longerThan;
+    const found: Exchange[] = [];
+    for (const { pending } of this.#open.values()) {
+      const oldest = pending[0];
+      if (oldest && oldest.began <= due) found.push(oldest);
+    }
+    return found;
   }
 
   /** From now on every response says that it is the last on its connection. */
@@ -119,6 +176,7 @@ export class Connections {
     if (!connection) return;
     const exchange: Exchange = { request, response, began: performance.now() };
     connection.pending.push(exchange);
+    this.#begun++;
     if (this.#closing) makeLast(connection, exchange);
     response.once('close', () => this.#end(connection, exchange));
   }
@@ -129,11 +187,17 @@ export class Connections {
     const { request, response, began } = exchange;
     const now = performance.now();
     connection.pending.splice(index, 1);
+    this.#over++;
     settle(connection, now);
     // An answer that was given before the whole body had come: the rest of the body is no new request.
     if (!request.complete) request.once('close', () => settle(connection, performance.now()));
     this.#onOver?.(request, response, began, now);
   }
+}
+
+/** The id that a proxy gave, for requests that no framework has seen. */
+function idInHeader({ headers }: IncomingMessage): string {
+  return String(headers['x-request-id'] ?? '');
 }
 
 /** FIN, and no waiting for a peer that may never send its own. */
