@@ -88,7 +88,7 @@ export const signals = Object.fromEntries(
   verbNames.flatMap((name) =>
     Object.entries(verbs[name].signals).map(([signal, argument]) => [signal, { verb: name, argument }]),
   ),
-) as Partial<Record<Signal, Command>>;
+) as Record<Signal, Command>;
 
 /** The number of workers that an argument of `scale` asks for, given how many are wanted now. */
 export function scaled(wanted: number, argument: string): number {

@@ -1,0 +1,125 @@
+/**
+ * Asks a running server over its control socket. Knows HTTP and says in one line why there is no answer; what an
+ * answer means is the business of whoever asks.
+ */
+import { type IncomingMessage, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import type { Outcome } from './commands.ts';
+import { errorCode, UserError } from './errors.ts';
+
+/** What the server said. */
+export interface Answer {
+  status: number;
+  /** The body as JSON gave it. */
+  body: unknown;
+}
+
+/** A path that another server has left to us. */
+export interface YieldedPath {
+  /** Tells that it is ours now, so that the other server goes. */
+  confirm(): Promise<void>;
+  /** Ends the matter: without `confirm` the other server takes the path back. May be called more than once. */
+  release(): void;
+}
+
+/**
+ * Sends one request and waits for the answer, for as long as it takes.
+ *
+ * @param path of the control socket.
+ * @param url the path of what is asked for, encoded: `/scale/%2B1`.
+ * @throws UserError if there is nobody to answer, or no answer; the signal's AbortError.
+ */
+export async function ask(
+  path: string,
+  method: 'GET' | 'POST',
+  url: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<Answer> {
+  try {
+    const { response } = await send(path, method, url, options);
+    return { status: response.statusCode!, body: JSON.parse(await text(response)) };
+  } catch (error) {
+    throw explained(path, error as Error);
+  }
+}
+
+/**
+ * Asks the server to leave the path of its socket to us.
+ *
+ * @returns once it has stopped to guard the path; it does so until the path is released, or this process ends.
+ * @throws UserError if it refuses, with its reason, or cannot be asked.
+ */
+export async function askToYield(path: string): Promise<YieldedPath> {
+  try {
+    const { response, end } = await send(path, 'POST', '/yield');
+    const { ok, message } = outcomeIn(await firstLine(response));
+    if (!ok) throw new UserError(`${path}: ${message}`);
+    return {
+      async confirm() {
+        await ask(path, 'POST', '/yield/done');
+      },
+      release: end,
+    };
+  } catch (error) {
+    throw explained(path, error as Error);
+  }
+}
+
+function send(
+  socketPath: string,
+  method: string,
+  path: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<{ response: IncomingMessage; end: () => void }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, method, path, agent: false, ...options });
+    outgoing.on('response', (response) => resolve({ response, end: () => outgoing.destroy() }));
+    // Stays for the whole connection: what happens after the answer concerns nobody.
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}
+
+/** The rest, if any, is read and dropped, so that the end of the connection is noticed. */
+function firstLine(response: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let received = '';
+    response.setEncoding('utf8');
+    response.on('data', (chunk) => {
+      if (!received.includes('\n')) received += chunk;
+      if (received.includes('\n')) resolve(received);
+    });
+    response.on('end', () => resolve(received));
+    response.on('error', reject);
+  });
+}
+
+/** @throws SyntaxError for anything else: nobody's path is taken because somebody happened to answer. */
+function outcomeIn(line: string): Outcome {
+  const outcome = JSON.parse(line) as Outcome | null;
+  if (typeof outcome?.ok !== 'boolean') throw new SyntaxError('not an outcome');
+  return outcome;
+}
+
+/** Why there is no answer, by the code of the error. */
+const REASONS: Record<string, (path: string) => string> = {
+  ENOENT: (path) => `no server is running behind ${path}: there is no such socket`,
+  ENOTDIR: (path) => `no server is running behind ${path}: there is no such socket`,
+  ECONNREFUSED: (path) => `no server is running behind ${path}: nobody listens there`,
+  ENOTSOCK: (path) => `no server is running behind ${path}: it is not a socket`,
+  EACCES: (path) => `${path}: no permission; only the user who runs the server may ask it (EACCES)`,
+  EAGAIN: (path) => `${path}: the server does not take any more connections (EAGAIN)`,
+  ECONNRESET: (path) => `${path}: the server went away before it answered`,
+  EPIPE: (path) => `${path}: the server went away before it answered`,
+};
+
+function explained(path: string, error: Error): Error {
+  if (error instanceof UserError || error.name === 'AbortError') return error;
+  const code = errorCode(error) ?? '';
+  const reason = REASONS[code];
+  if (reason) return new UserError(reason(path));
+  if (error instanceof SyntaxError || code.startsWith('HPE_')) {
+    return new UserError(`${path}: who listens there is not a fasticorn's control socket`);
+  }
+  return new UserError(`${path}: ${error.message}`);
+}
