@@ -1,46 +1,71 @@
 #!/usr/bin/env node
 /**
- * The command line: reads arguments and environment, and either serves, checks, or prints. The only file that reads
- * `process.env` or sets the exit code of the arbiter's process.
+ * The command line: reads arguments and environment, and serves, checks, prints, or asks a running server. The only
+ * file that reads `process.env` or sets the exit code of the arbiter's process.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
+import { isatty } from 'node:tty';
 import { Arbiter } from './arbiter/arbiter.ts';
 import { checkApp } from './arbiter/check.ts';
-import { checkListener, openListener } from './arbiter/listener.ts';
-import { type Loaded, load } from './config/load.ts';
-import { help, printConfig, usage } from './config/render.ts';
+import { checkListeners, inheritListeners, openListeners } from './arbiter/listener.ts';
+import { Office } from './arbiter/office.ts';
+import type { PathEvents } from './arbiter/socket-path.ts';
+import { tiedToUs } from './arbiter/supervision.ts';
+import { HEIRLOOMS, type Invocation, predecessor } from './arbiter/upgrade.ts';
+import type { Loaded } from './config/load.ts';
+import { reloaded } from './config/reload.ts';
+import { help, printConfig, shown, usage } from './config/render.ts';
+import { configure, startDirectory } from './configuration.ts';
 import { ExitCode, UserError } from './errors.ts';
-import { checkLogs, openErrorLog } from './log.ts';
+import { checkLogs, type Logger, openErrorLog } from './log.ts';
 import { machine } from './machine.ts';
+
+const argv = process.argv.slice(2);
+const directory = startDirectory(process.cwd(), process.env.PWD);
+/** The server that we are to succeed. Its message is for us only, not for the workers. */
+const before = predecessor(process.env[HEIRLOOMS]);
+delete process.env[HEIRLOOMS];
+
+const configuration = () => configure({ argv, env: process.env, machine: machine(), directory });
 
 /** Runs the command and resolves with the exit code. */
 async function main(): Promise<number> {
-  const loaded = load(process.argv.slice(2), process.env, machine());
-  switch (loaded.action) {
-    case 'help':
-      return print(help(version(), process.stdout.columns ?? 80));
-    case 'version':
-      return print(`fasticorn ${version()} (Node ${process.versions.node})`);
-    case 'printConfig':
-      return print(printConfig(loaded));
-    case 'checkConfig':
-      return check(loaded);
-    default:
-      return serve(loaded);
+  const loaded = await configuration();
+  if (loaded.action === 'help') return print(help(version(), process.stdout.columns ?? 80));
+  if (loaded.action === 'version') return print(`fasticorn ${version()} (Node ${process.versions.node})`);
+  if (loaded.action === 'printConfig') return print(printConfig(loaded));
+  if (loaded.verb) {
+    const { operate } = await import('./operate.ts');
+    return operate(loaded.verb, loaded, { print, complain, columns: process.stdout.columns ?? 120 });
   }
+  const { app } = loaded;
+  if (app === undefined) return complain(`fasticorn: no app was given\n\n${usage()}`);
+  return loaded.action === 'checkConfig' ? check({ ...loaded, app }) : serve({ ...loaded, app });
 }
 
-async function serve({ app, config }: Loaded): Promise<number> {
-  if (app === undefined) return complain(`fasticorn: no app was given\n\n${usage()}`);
-  const { logger: log, flushSync } = openErrorLog(config);
-  const listener = await openListener(config, {
-    onRestored: (path) => log.warn(`${path} was deleted by somebody; it was put back`),
-    onForeign: (path) =>
-      log.error(`${path} was replaced by somebody; it was left alone, and nobody can reach us there`),
-    onLost: (path, reason) =>
-      log.error(`${path} was deleted and cannot be put back (${reason}); restart to be reachable`),
+async function serve(loaded: Loaded & { app: string }): Promise<number> {
+  const { config } = loaded;
+  const log = openErrorLog(config);
+  const { logger, flushSync } = log;
+  const office = new Office({ config, predecessor: before, log: logger });
+  await office.examine();
+  const events = pathEvents(logger);
+  const inherited = inheritListeners(before?.heirlooms ?? [], events);
+  const listeners = await openListeners(config, events, inherited);
+  for (const listener of inherited) {
+    if (listeners.includes(listener)) continue;
+    listener.withdraw();
+    listener.close();
+  }
+  const arbiter = new Arbiter({
+    ...{ version: version(), loaded, listeners, pathEvents: events, office, log, predecessor: before },
+    reconfigure: async (running) => reloaded(running, await configuration()),
+    show: shown,
+    invocation: invocation(),
+    onTerminal: isatty(0) || isatty(1) || isatty(2),
   });
-  const exitCode = await new Arbiter({ version: version(), app, config, listener, log }).run();
+  const exitCode = await arbiter.run();
   flushSync();
   const { errorLogfile } = config;
   if (exitCode !== ExitCode.ok && errorLogfile !== '-')
@@ -48,12 +73,36 @@ async function serve({ app, config }: Loaded): Promise<number> {
   return exitCode;
 }
 
-async function check({ app, config }: Loaded): Promise<number> {
-  if (app === undefined) return complain(`fasticorn: no app was given\n\n${usage()}`);
+async function check({ app, config }: Loaded & { app: string }): Promise<number> {
   checkLogs(config);
-  checkListener(config);
+  checkListeners(config);
   await checkApp(app, config);
   return print(`the settings are valid, and ${app} loads`);
+}
+
+function pathEvents(log: Logger): PathEvents {
+  return {
+    onRestored: (path) => log.warn(`${path} was deleted by somebody; it was put back`),
+    onForeign: (path) =>
+      log.error(`${path} was replaced by somebody; it was left alone, and nobody can reach us there`),
+    onLost: (path, reason) =>
+      log.error(`${path} was deleted and cannot be put back (${reason}); restart to be reachable`),
+  };
+}
+
+/** How to start our like: by the paths as they were typed, since the links in them may lead to a newer release. */
+function invocation(): Invocation {
+  const [, script = ''] = process.argv;
+  const inside = script.startsWith(process.cwd() + sep);
+  return {
+    argv: [inside ? join(directory, script.slice(process.cwd().length)) : script, ...argv],
+    directory,
+    env: process.env,
+    tiedToUs: tiedToUs({
+      ...{ pid: process.pid, ppid: process.ppid, env: process.env, isSuccessor: before !== undefined },
+      isContainer: existsSync('/.dockerenv') || existsSync('/run/.containerenv'),
+    }),
+  };
 }
 
 function version(): string {
@@ -76,6 +125,9 @@ try {
   process.exitCode = await main();
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
+  before?.failed(error.message);
   complain(`fasticorn: ${error.message}`);
   process.exitCode = error.exitCode;
 }
+// The channel to a predecessor would keep us alive.
+if (process.connected) process.disconnect();

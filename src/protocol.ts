@@ -8,15 +8,15 @@ import type { Inode } from './inode.ts';
 /** The app as the command line names it: `module` or `module:export`. */
 export type AppSpec = string;
 
-/** The listening socket that a worker inherits. */
+/** A listening socket that a worker inherits. */
 export interface InheritedSocket {
   /** The worker's descriptor number. */
   fd: number;
   /** The address as it was asked for, with the port that the system chose. */
   address: Address;
-  /** The names by which the socket is reachable, for a worker that has to remove them as the last one standing. */
-  names: readonly string[];
-  /** The file behind these names; absent for TCP. */
+  /** The hidden second name of a Unix socket, for a worker that has to remove it as the last one standing. */
+  spare?: string;
+  /** The file behind both names; absent for TCP. */
   inode?: Inode;
 }
 
@@ -28,15 +28,67 @@ export type Farewell = 'stop' | 'retire' | 'quick';
 
 /** Arbiter to worker. */
 export type Order =
-  | { type: 'start'; app: AppSpec; config: Config; worker: number; socket: InheritedSocket | undefined }
-  | { type: 'leave'; how: Farewell };
+  | {
+      type: 'start';
+      app: AppSpec;
+      config: Config;
+      worker: number;
+      generation: number;
+      sockets: InheritedSocket[];
+      published: boolean;
+    }
+  /** The app is only to be loaded, and the result reported. */
+  | { type: 'check'; app: AppSpec; config: Config }
+  /** The sockets' public names are ours from now on: should the arbiter be killed, the workers remove them. */
+  | { type: 'published' }
+  /** `abandoned` are descriptors of sockets that nobody will accept on any more: their queues are emptied as well. */
+  | { type: 'leave'; how: Farewell; abandoned: readonly number[] }
+  /** The log files have been moved away: open them anew. */
+  | { type: 'reopen' };
+
+/** What a worker tells of itself about once a second. */
+export interface Beat {
+  /** Requests that are over. */
+  requests: number;
+  inFlight: number;
+  connections: number;
+  /** Bytes. */
+  rss: number;
+  /** Bytes of the JavaScript heap in use. */
+  heap: number;
+  /** Share of the time since the last beat in which the event loop was busy, 0 to 1. */
+  utilization: number;
+  /** How late the event loop was with this beat, in milliseconds. */
+  delay: number;
+}
 
 /** Worker to arbiter. */
 export type Report =
   | { type: 'ready' }
+  | { type: 'beat'; beat: Beat }
   /** The worker cannot serve, and is about to exit. A stack is there if it is the app's own. */
-  | { type: 'failed'; exitCode: number; message: string; stack?: string }
+  | { type: 'failed'; exitCode: number; message: string; stack?: string | undefined }
   /** An error that the app did not catch: the worker drains by itself and wants to be replaced. */
   | { type: 'broken' }
   /** The worker itself received SIGTERM: it goes on until the arbiter has a replacement. */
   | { type: 'asked-to-leave' };
+
+/** A request that is being answered, as an autopsy shows it. */
+export interface InFlight {
+  method: string;
+  url: string;
+  id: string;
+  /** Milliseconds. */
+  age: number;
+}
+
+/**
+ * The key, for `Symbol.for`, under which a worker keeps a function on its global object that returns its `InFlight[]`:
+ * an autopsy calls it in a process that does nothing any more by itself.
+ */
+export const IN_FLIGHT = 'fasticorn.inFlight';
+
+/** How often a worker beats, in seconds, so that no single late beat looks like a stuck worker. 0 for a timeout of 0, which is none. */
+export function beatEvery(timeout: number): number {
+  return timeout === 0 ? 1 : Math.min(1, timeout / 4);
+}

@@ -11,7 +11,15 @@ import { fileURLToPath } from 'node:url';
 import { probe } from '../src/arbiter/socket-probe.ts';
 import { fetchFrom } from './support/http.ts';
 import { deadSocket, liveServer } from './support/neighbours.ts';
-import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+import {
+  app,
+  isRunning,
+  namesOf,
+  type Server,
+  startServer,
+  temporaryDirectory,
+  until,
+} from './support/server.ts';
 
 const CLAIMANT = fileURLToPath(new URL('./support/claimant.ts', import.meta.url));
 
@@ -52,7 +60,7 @@ describe('of servers that start at the same time on one path exactly one wins', 
           assert.doesNotMatch(loser.stderr, /\n {4}at /);
         }
         assert.equal((await fetchFrom({ socketPath: path }, '/')).body, 'hello');
-        await until(() => readdirSync(dirname(path)).length === 2, 'the losers’ names to be gone');
+        await until(() => namesOf(path).length === 2, 'the losers’ names to be gone');
         assert.equal(await winner.stop(), 0);
         assert.deepEqual(readdirSync(dirname(path)), []);
       }
@@ -94,7 +102,7 @@ describe('hidden names that killed servers have left', () => {
     const path = join(temporaryDirectory(t), 'app.sock');
     for (let i = 0; i < 3; i++) await deadSocket(join(dirname(path), `.app.sock.0000000${i}`));
     const server = await startServer(t, app('echo.mjs'), ['-w', '1'], { socket: path });
-    await until(() => readdirSync(dirname(path)).length === 2, 'the old names to be gone');
+    await until(() => namesOf(path).length === 2, 'the old names to be gone');
     assert.equal((await fetchFrom({ socketPath: path }, '/')).body, 'hello');
     assert.equal(await server.stop(), 0);
     assert.deepEqual(readdirSync(dirname(path)), []);
@@ -111,13 +119,13 @@ describe('hidden names that killed servers have left', () => {
     for (const pid of workers) process.kill(pid, 'SIGKILL');
     await first.exited;
     await until(() => !workers.some(isRunning), 'its worker to be gone');
-    assert.equal(readdirSync(dirname(path)).length, 2);
+    assert.equal(namesOf(path).length, 2);
     await startServer(t, app('echo.mjs'), ['-w', '1'], { socket: path, early: true });
     await until(
       async () => (await fetchFrom({ socketPath: path }, '/').catch(() => undefined))?.body === 'hello',
       'an answer',
     );
-    await until(() => readdirSync(dirname(path)).length === 2, 'the old hidden name to be gone');
+    await until(() => namesOf(path).length === 2, 'the old hidden name to be gone');
   });
 
   it('stay if they belong to others: a live server, another path, a file', async (t) => {

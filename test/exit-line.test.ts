@@ -4,20 +4,24 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { exitLine } from '../src/arbiter/exit-line.ts';
-import type { WorkerState } from '../src/arbiter/state.ts';
+import type { Limits, WorkerState } from '../src/arbiter/state.ts';
 import type { WorkerExit } from '../src/arbiter/worker-handle.ts';
 
-const limits = { bootTimeout: 30, gracefulTimeout: 20 };
+const limits: Limits = {
+  ...{ bootTimeout: 30_000, gracefulTimeout: 20_000, timeout: 30_000, maxRequests: Infinity },
+  ...{ maxRequestsJitter: 0, maxMemory: Infinity, maxLifetime: Infinity },
+};
 const serving = { everReady: true, ending: undefined };
 const starting = { everReady: false, ending: undefined };
 const stopping = { everReady: true, ending: { how: 'graceful', since: 0, exitCode: 0 } as const };
 
 const worker = (facts: Partial<WorkerState> = {}): WorkerState => ({
-  ...{ id: 1, slot: 1, phase: 'ready', since: 0, wantsToLeave: false, killed: undefined },
+  ...{ id: 1, generation: 1, slot: 1, phase: 'ready', since: 0, born: 0, limits, silence: 0 },
+  ...{ farewell: undefined, wish: undefined, killed: undefined },
   ...facts,
 });
 const say = (before: typeof serving | typeof stopping, of: WorkerState, how: WorkerExit): string => {
-  const line = exitLine(before, of, how, limits);
+  const line = exitLine(before, of, how);
   return line ? `${line.level}: ${line.text}` : 'nothing';
 };
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync, lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { type Listener, openListener } from '../src/arbiter/listener.ts';
+import { type Listener, openListeners } from '../src/arbiter/listener.ts';
 import { probe } from '../src/arbiter/socket-probe.ts';
 import { UserError } from '../src/errors.ts';
 import { datagramSocket, deadSocket, fingerprint, fullQueue, liveServer } from './support/neighbours.ts';
@@ -19,10 +19,9 @@ async function open(
   path: string,
   { mode = 0o666, group }: { mode?: number; group?: string } = {},
 ): Promise<Listener> {
-  const listener = await openListener(
-    { bind: { kind: 'unix', path }, socketMode: mode, socketGroup: group },
-    silent,
-  );
+  const settings = { socketMode: mode, socketGroup: group, takeover: false };
+  const [listener] = await openListeners({ bind: [{ kind: 'unix', path }], ...settings }, silent);
+  assert(listener);
   t.after(() => {
     listener.withdraw();
     listener.close();
@@ -58,14 +57,14 @@ describe('a socket that is bound', () => {
     assert.equal(readdirSync(directory).length, 1);
     assert.match(readdirSync(directory)[0]!, /^\.app\.sock\.[0-9a-f]{8}$/);
     await listener.publish();
-    assert.equal(lstatSync(join(directory, 'app.sock')).ino, lstatSync(listener.inherited.names[1]!).ino);
+    assert.equal(lstatSync(join(directory, 'app.sock')).ino, lstatSync(listener.inherited.spare!).ino);
   });
 
   it('may be used by everybody, whatever the umask', async (t) => {
     const umask = process.umask(0o077);
     t.after(() => process.umask(umask));
     const listener = await open(t, join(temporaryDirectory(t), 'app.sock'));
-    assert.equal(lstatSync(listener.inherited.names[1]!).mode & 0o777, 0o666);
+    assert.equal(lstatSync(listener.inherited.spare!).mode & 0o777, 0o666);
   });
 
   const root = process.getuid?.() === 0;
@@ -73,7 +72,7 @@ describe('a socket that is bound', () => {
     const path = join(temporaryDirectory(t), 'app.sock');
     const listener = await open(t, path, { mode: 0o640, group: '12345' });
     assert.equal(existsSync(path), false);
-    const { mode, gid } = lstatSync(listener.inherited.names[1]!);
+    const { mode, gid } = lstatSync(listener.inherited.spare!);
     assert.deepEqual([mode & 0o777, gid], [0o640, 12345]);
   });
 
@@ -91,7 +90,7 @@ describe('a socket that is bound', () => {
     assert.equal(await probe(path), 'dead');
     const listener = await open(t, path);
     await listener.publish();
-    assert.equal(lstatSync(path).ino, lstatSync(listener.inherited.names[1]!).ino);
+    assert.equal(lstatSync(path).ino, lstatSync(listener.inherited.spare!).ino);
     assert.equal(readdirSync(dirname(path)).length, 2);
   });
 
@@ -183,7 +182,7 @@ describe('a path near the limit of the system', () => {
         await listener.publish();
         // Bound but not listening: connect(2) finds it, and nobody there.
         assert.equal(await probe(path), 'dead');
-        for (const name of listener.inherited.names) assert.equal(dirname(name), dirname(path));
+        assert.equal(dirname(listener.inherited.spare!), dirname(path));
         assert.equal(readdirSync(dirname(path)).length, 2);
       });
     }

@@ -3,12 +3,20 @@
  * has come, and go.
  */
 import assert from 'node:assert/strict';
-import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fetchFrom } from './support/http.ts';
 import { RawConnection } from './support/raw.ts';
-import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+import {
+  app,
+  isRunning,
+  namesOf,
+  type Server,
+  startServer,
+  temporaryDirectory,
+  until,
+} from './support/server.ts';
 
 /** Starts the lifecycle app with two workers; `marks()` counts what its handlers and hooks have done. */
 async function start(t: TestContext, args: string[] = [], env: Record<string, string> = {}) {
@@ -45,7 +53,7 @@ describe('the workers of a killed arbiter', () => {
   it('remove both names, run onClose, and end', async (t) => {
     const { server, marks, workers } = await start(t);
     server.kill('SIGKILL');
-    await until(() => readdirSync(dirname(server.socket)).length === 0, 'the names to be gone');
+    await until(() => namesOf(server.socket).length === 0, 'the names to be gone');
     await allGone(workers);
     assert.equal(marks('onClose'), 2);
   });

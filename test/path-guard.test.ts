@@ -28,7 +28,7 @@ const errors = (server: Server) => server.log().filter(({ level }) => level >= 5
 /** The second name of the server's socket, by which the first is put back. */
 function hidden(server: Server): string | undefined {
   const directory = dirname(server.socket);
-  const name = readdirSync(directory).find((one) => one.startsWith('.app.sock.'));
+  const name = readdirSync(directory).find((one) => /^\.app\.sock\.[0-9a-f]{8}$/.test(one));
   return name && join(directory, name);
 }
 

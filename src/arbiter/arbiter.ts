@@ -1,45 +1,54 @@
 /**
- * The arbiter: holds the listening socket, and carries out what the plan says for its workers. Every event (a
- * signal, a report, an exit, the clock) only edits the state; then `settle` does what follows from it. Knows no
+ * The arbiter: carries out what the plan says for the workers, and what the operator asks for. Every event (a signal,
+ * a report, an exit, a tick of the clock) only edits the state; then `settle` does what follows from it. Knows no
  * HTTP and never accepts a connection.
  */
 import { formatAddress } from '../address.ts';
-import { signals } from '../commands.ts';
-import type { Config } from '../config/settings.ts';
+import { type Command, type Outcome, scaled, signals } from '../commands.ts';
+import type { Loaded } from '../config/load.ts';
 import { ExitCode, UserError } from '../errors.ts';
-import type { Logger } from '../log.ts';
-import type { AppSpec, Report } from '../protocol.ts';
-import { exitLine } from './exit-line.ts';
-import type { Listener } from './listener.ts';
+import type { OpenLog } from '../log.ts';
+import { beatEvery, type Report } from '../protocol.ts';
+import type { Health, Status } from '../status.ts';
+import { examine } from './autopsy.ts';
+import type { ControlFace } from './control.ts';
+import { Crew, type Setup } from './crew.ts';
+import { type ExitLine, exitLine } from './exit-line.ts';
+import { limitsOf } from './limits.ts';
+import { autopsyLine, countOf, publishedLine, retireLine } from './lines.ts';
+import { type Listener, openListeners } from './listener.ts';
+import type { Office } from './office.ts';
 import { type Action, plan } from './plan.ts';
-import {
-  askedToLeave,
-  becameReady,
-  broke,
-  type Ending,
-  ending,
-  exited,
-  initialState,
-  killed,
-  published,
-  retired,
-  type State,
-  spawned,
-} from './state.ts';
-import { SOCKET_FD, type WorkerEvents, type WorkerExit, WorkerHandle } from './worker-handle.ts';
+import { type ExitNote, healthOf, statusOf } from './report.ts';
+import type { PathEvents } from './socket-path.ts';
+import * as change from './state.ts';
+import { current, type Ending, type KillReason, newest, type State } from './state.ts';
+import { type Invocation, type Predecessor, Successor } from './upgrade.ts';
+import type { WorkerExit } from './worker-handle.ts';
 
-/** How often the socket's name is looked at, in milliseconds, where the system does not tell of its loss. */
-const TICK = 1_000;
 /** npm passes on the interrupt that its child has got from the terminal already: two this close are one, in ms. */
 const SAME_INTERRUPT = 300;
+/** How long an autopsy may take, in milliseconds; then the worker is killed without. */
+const AUTOPSY_LIMIT = 3_000;
+/** So many worker exits are remembered for `GET /status`. */
+const EXITS_KEPT = 20;
 
 /** What the arbiter is made from. */
 export interface ArbiterOptions {
   version: string;
-  app: AppSpec;
-  config: Config;
-  listener: Listener;
-  log: Logger;
+  loaded: Loaded & { app: string };
+  listeners: Listener[];
+  pathEvents: PathEvents;
+  office: Office;
+  log: OpenLog;
+  /** Reads the configuration again; what only a restart can change is as it was, and said in `notes`. */
+  reconfigure(running: Loaded): Promise<{ loaded: Loaded; notes: string[] }>;
+  invocation: Invocation;
+  predecessor: Predecessor | undefined;
+  /** Every setting as text, for the status. */
+  show(loaded: Loaded): Status['settings'];
+  /** Whether one of our streams is a terminal, whose resizing sends SIGWINCH. */
+  onTerminal: boolean;
 }
 
 type FailedReport = Extract<Report, { type: 'failed' }>;
@@ -47,78 +56,372 @@ type FailedReport = Extract<Report, { type: 'failed' }>;
 /** Serves until it is told to stop. */
 export class Arbiter {
   readonly #options: ArbiterOptions;
-  readonly #log: Logger;
+  readonly #log: OpenLog['logger'];
+  readonly #office: Office;
   readonly #startedAt = performance.now();
-  readonly #workers = new Map<number, WorkerHandle>();
+  readonly #crew = new Crew();
+  /** What each generation with workers is made from. */
+  readonly #setups = new Map<number, Setup>();
   /** Why workers could not boot, until their exit is seen. */
   readonly #failures = new Map<number, FailedReport>();
+  /** The last exits, newest first. */
+  readonly #exits: ExitNote[] = [];
   #state: State;
   #timer: NodeJS.Timeout | undefined;
+  /** Stack of the app, if that is why the generation on trial has failed. */
+  #trialStack: string | undefined;
+  #trialEnded: (outcome: Outcome) => void = () => {};
+  #reloading: Promise<Outcome> | undefined;
+  #reloadAgain: Promise<Outcome> | undefined;
+  #upgrading: Promise<Outcome> | undefined;
+  #successor: Successor | undefined;
+  /** The listeners that our workers need not empty when they go: others accept on them. */
+  #shared: readonly Listener[] | undefined;
+  #yielding: 'no' | 'asked' | 'done' = 'no';
   #finish: (exitCode: number) => void = () => {};
+  readonly #finished: Promise<number>;
 
   constructor(options: ArbiterOptions) {
     this.#options = options;
-    this.#log = options.log;
-    this.#state = initialState(options.config.workers, {
-      bootTimeout: options.config.bootTimeout * 1000,
-      gracefulTimeout: options.config.gracefulTimeout * 1000,
+    this.#log = options.log.logger;
+    this.#office = options.office;
+    const { app, config } = options.loaded;
+    this.#state = change.initialState(config.workers, limitsOf(config), this.#office.isContested);
+    this.#setups.set(1, { number: 1, app, loaded: options.loaded, listeners: options.listeners });
+    this.#finished = new Promise((resolve) => {
+      this.#finish = resolve;
     });
   }
 
   /** Runs until the server has ended, and resolves with the exit code. */
   async run(): Promise<number> {
-    const { version, app, config, listener } = this.#options;
-    const finished = new Promise<number>((resolve) => {
-      this.#finish = resolve;
-    });
-    for (const signal of Object.keys(signals) as NodeJS.Signals[]) {
-      process.on(signal, () => this.#onSignal(signal));
+    const { version, loaded, listeners } = this.#options;
+    for (const [signal, command] of Object.entries(signals)) {
+      process.on(signal, () => this.#onSignal(signal, command));
     }
-    const tick = setInterval(() => listener.check(), TICK);
-    const count = config.workers === 1 ? '1 worker' : `${config.workers} workers`;
+    const every = beatEvery(loaded.config.timeout) * 1000;
+    const tick = setInterval(() => this.#onTick(every), every);
+    const where = listeners.map(({ address }) => formatAddress(address)).join(', ');
     this.#log.info(
-      `fasticorn ${version}: ${app} on ${formatAddress(listener.address)}, ${count}, pid ${process.pid}`,
+      `fasticorn ${version}: ${loaded.app} on ${where}, ${countOf(loaded.config.workers)}, pid ${process.pid}`,
     );
     this.#settle();
-    const exitCode = await finished;
+    await this.#office.openControl(this.#face());
+    const exitCode = await this.#finished;
     clearInterval(tick);
     clearTimeout(this.#timer);
-    listener.withdraw();
-    listener.close();
+    for (const listener of this.#listeners()) {
+      listener.withdraw();
+      listener.close();
+    }
+    await this.#office.leave();
     if (exitCode === ExitCode.ok) this.#log.info('stopped');
     return exitCode;
   }
 
-  #onSignal(signal: NodeJS.Signals): void {
-    const now = performance.now();
-    switch (signals[signal]) {
+  get #running(): Setup {
+    return this.#setups.get(current(this.#state).number)!;
+  }
+
+  /** Every listener that any generation with workers has. */
+  #listeners(): Set<Listener> {
+    return new Set([...this.#setups.values()].flatMap(({ listeners }) => listeners));
+  }
+
+  // What the operator asks for.
+
+  #onSignal(signal: string, command: Command): void {
+    if (signal === 'SIGWINCH' && this.#options.onTerminal) return;
+    this.#perform(command, signal).catch((error) => this.#log.error({ err: error }, `${signal} failed`));
+  }
+
+  #face(): ControlFace {
+    return {
+      status: () => this.#status(),
+      health: () => this.#health(),
+      perform: (command) => this.#perform(command, command.verb),
+      yieldPath: () => this.#yieldPath(),
+      yieldDone: () => this.#yieldDone(),
+      yieldEnded: () => void this.#yieldEnded(),
+    };
+  }
+
+  /** @param by who asks, for the log: a signal or the verb. */
+  async #perform({ verb, argument }: Command, by: string): Promise<Outcome> {
+    if (this.#state.ending && verb !== 'stop') return { ok: false, message: 'the server is stopping' };
+    switch (verb) {
+      case 'reload':
+        return this.#reload(by);
+      case 'upgrade':
+        return this.#upgrade(by);
+      case 'scale':
+        return this.#scale(scaled(current(this.#state).wanted, argument ?? ''), by);
+      case 'pause':
+        return this.#pause(true, by);
+      case 'resume':
+        return this.#pause(false, by);
+      case 'reopen':
+        return this.#reopen(by);
       case 'stop':
-        this.#end('graceful', ExitCode.ok, `${signal}: stopping once every request has its answer`);
-        break;
-      case 'stop-now': {
-        const again = this.#state.ending?.how === 'quick';
-        if (again && now - this.#state.ending!.since < SAME_INTERRUPT) break;
-        if (again) this.#end('now', ExitCode.ok, `${signal} again: ending at once`);
-        else this.#end('quick', ExitCode.ok, `${signal}: stopping; requests in flight have one second`);
-        break;
-      }
-      default:
-        this.#log.warn(`${signal} has no meaning in this version and is ignored`);
+        return this.#stop(argument === 'now', by);
     }
+  }
+
+  #stop(now: boolean, by: string): Promise<Outcome> {
+    if (!now) this.#end('graceful', ExitCode.ok, `${by}: stopping once every request has its answer`);
+    else if (this.#state.ending?.how !== 'quick')
+      this.#end('quick', ExitCode.ok, `${by}: stopping; requests in flight have one second`);
+    else if (performance.now() - this.#state.ending.since >= SAME_INTERRUPT)
+      this.#end('now', ExitCode.ok, `${by} again: ending at once`);
+    return this.#finished.then(() => ({ ok: true, message: 'the server has stopped' }));
+  }
+
+  #scale(wanted: number, by: string): Outcome {
+    const before = current(this.#state).wanted;
+    this.#state = change.scaledTo(this.#state, wanted);
+    // Fewer workers are no reason to end a pause.
+    if (this.#state.paused && wanted >= before) this.#state = change.pausedOrNot(this.#state, false);
+    const message = `${countOf(wanted)} wanted, instead of ${before}`;
+    this.#log.info(`${by}: ${message}`);
+    this.#settle();
+    return { ok: true, message };
+  }
+
+  #pause(paused: boolean, by: string): Outcome {
+    if (paused === this.#state.paused) return { ok: true, message: paused ? 'already paused' : 'not paused' };
+    if (paused) this.#state = change.trialFailed(this.#state, 'paused');
+    this.#state = change.pausedOrNot(this.#state, paused);
+    const message = paused ? 'paused: requests queue until resume' : 'resumed';
+    this.#log.info(`${by}: ${message}`);
+    this.#settle();
+    return { ok: true, message };
+  }
+
+  #reopen(by: string): Outcome {
+    this.#options.log.reopen();
+    this.#crew.tellAll({ type: 'reopen' });
+    const message = 'the log files are opened anew';
+    this.#log.info(`${by}: ${message}`);
+    return { ok: true, message };
+  }
+
+  // Reload: a new generation on trial beside the one that serves.
+
+  /** A reload that is asked for during one begins when that has ended: it may be meant for newer code. */
+  #reload(by: string): Promise<Outcome> {
+    if (this.#upgrading) return Promise.resolve({ ok: false, message: 'an upgrade is under way' });
+    if (this.#reloading) {
+      this.#reloadAgain ??= this.#reloading.then(() => {
+        this.#reloadAgain = undefined;
+        return this.#reload(by);
+      });
+      return this.#reloadAgain;
+    }
+    this.#log.info(`${by}: reloading`);
+    this.#reloading = this.#tryGeneration()
+      .catch((error: unknown): Outcome => {
+        if (!(error instanceof UserError)) throw error;
+        return { ok: false, message: error.message };
+      })
+      .then((outcome) => {
+        if (outcome.ok) this.#log.info(outcome.message);
+        else this.#log.error(`reload failed, everything is as it was: ${outcome.message}`);
+        return outcome;
+      })
+      .finally(() => {
+        this.#reloading = undefined;
+      });
+    return this.#reloading;
+  }
+
+  /** @throws UserError if the configuration is wrong, or an address cannot be had. */
+  async #tryGeneration(): Promise<Outcome> {
+    const began = performance.now();
+    const { loaded, notes } = await this.#options.reconfigure(this.#running.loaded);
+    const { app, config } = loaded;
+    if (app === undefined) throw new UserError('no app was given');
+    const { pathEvents } = this.#options;
+    const listeners = await openListeners(config, pathEvents, this.#running.listeners);
+    if (this.#state.ending) return { ok: false, message: 'the server is stopping' };
+    for (const note of notes) this.#log.warn(note);
+    this.#trialStack = undefined;
+    this.#state = change.reloading(this.#state, config.workers, limitsOf(config));
+    const { number } = newest(this.#state);
+    this.#setups.set(number, { number, app, loaded, listeners });
+    const ended = new Promise<Outcome>((resolve) => {
+      this.#trialEnded = resolve;
+    });
+    this.#settle();
+    const outcome = await ended;
+    if (!outcome.ok) return { ...outcome, stack: this.#trialStack };
+    const took = Math.round(performance.now() - began);
+    return {
+      ok: true,
+      message: `generation ${number} serves with ${countOf(config.workers)}, after ${took} ms`,
+    };
+  }
+
+  #rollBack(why: string): void {
+    if (this.#state.generations.length === 1) {
+      this.#log.fatal(why);
+      this.#state = change.ending(this.#state, 'now', ExitCode.bootFailed, performance.now());
+      return;
+    }
+    const { listeners } = this.#setups.get(newest(this.#state).number)!;
+    this.#state = change.rolledBack(this.#state);
+    this.#close(listeners);
+    this.#trialEnded({ ok: false, message: why });
+  }
+
+  /** Gives up those of the listeners that the generation that serves does not want. Their names go first. */
+  #close(listeners: readonly Listener[]): void {
+    for (const listener of listeners) {
+      if (this.#running.listeners.includes(listener)) continue;
+      listener.withdraw();
+      listener.close();
+    }
+  }
+
+  /** The newest generation is to serve. */
+  async #publish(): Promise<void> {
+    const { number, listeners } = this.#setups.get(newest(this.#state).number)!;
+    const before = this.#running;
+    try {
+      if (number === 1) {
+        if (!(await this.#office.assume(listeners))) return;
+      } else {
+        for (const listener of listeners) if (!(await listener.publish())) return;
+      }
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#onPublishFailed(error);
+      return;
+    }
+    if (newest(this.#state).number !== number) return;
+    this.#state = change.published(this.#state);
+    this.#crew.tellAll({ type: 'published' });
+    if (number === 1) this.#log.info(publishedLine(listeners, performance.now() - this.#startedAt));
+    else {
+      // Before the old workers are told: they empty the queues of sockets that nobody can reach any more.
+      this.#close(before.listeners);
+      this.#trialEnded({ ok: true, message: '' });
+    }
+    this.#settle();
+  }
+
+  #onPublishFailed(error: UserError): void {
+    if (newest(this.#state).number > 1) {
+      this.#state = change.trialFailed(this.#state, error.message);
+    } else {
+      this.#log.fatal(error.message);
+      this.#options.predecessor?.failed(error.message);
+      this.#state = change.ending(this.#state, 'now', error.exitCode, performance.now());
+    }
+    this.#settle();
+  }
+
+  // Upgrade: another arbiter takes our sockets over.
+
+  #upgrade(by: string): Promise<Outcome> {
+    const { tiedToUs } = this.#options.invocation;
+    if (tiedToUs !== undefined) {
+      const message = `cannot upgrade: ${tiedToUs}`;
+      this.#log.error(`${by}: ${message}`);
+      return Promise.resolve({ ok: false, message });
+    }
+    this.#upgrading ??= this.#replaceArbiter(by).finally(() => {
+      this.#upgrading = undefined;
+    });
+    return this.#upgrading;
+  }
+
+  async #replaceArbiter(by: string): Promise<Outcome> {
+    await this.#reloading;
+    const { config } = this.#running.loaded;
+    if (this.#state.ending) return { ok: false, message: 'the server is stopping' };
+    const { listeners } = this.#running;
+    this.#log.info(`${by}: starting a new arbiter`);
+    this.#successor = new Successor(
+      config.node ?? process.execPath,
+      this.#options.invocation,
+      listeners,
+      (keeps) => {
+        if (this.#state.ending) return false;
+        this.#shared = listeners.filter(({ key }) => keeps.includes(key));
+        for (const listener of this.#shared) listener.handOver();
+        this.#end(
+          'handover',
+          ExitCode.ok,
+          `the new arbiter (pid ${this.#successor?.pid}) takes over: finishing requests`,
+        );
+        return true;
+      },
+    );
+    const outcome = await this.#successor.outcome();
+    this.#successor = undefined;
+    if (!outcome.ok) this.#log.error(`upgrade failed, everything is as it was: ${outcome.message}`);
+    return outcome;
+  }
+
+  // Takeover: a server that was started elsewhere takes the place of our sockets.
+
+  #yieldPath(): Outcome {
+    if (this.#state.ending || this.#yielding !== 'no' || this.#upgrading || this.#reloading)
+      return { ok: false, message: 'it is busy with a stop, a reload, an upgrade or another takeover' };
+    this.#log.info('another server asks to take over');
+    this.#yielding = 'asked';
+    for (const listener of this.#running.listeners) listener.release();
+    return { ok: true, message: 'the path is yours' };
+  }
+
+  #yieldDone(): Outcome {
+    if (this.#yielding !== 'asked') return { ok: false, message: 'nobody has asked for the path' };
+    this.#yielding = 'done';
+    return { ok: true, message: 'finishing requests, then ending' };
+  }
+
+  /** The newcomer has taken our place, or it has died: then the path is guarded again as soon as nobody is there. */
+  async #yieldEnded(): Promise<void> {
+    const replaced = this.#yielding === 'done';
+    this.#yielding = 'no';
+    if (replaced) {
+      this.#end(
+        'graceful',
+        ExitCode.ok,
+        'another server has taken over: stopping once every request has its answer',
+      );
+      return;
+    }
+    if (this.#state.ending) return;
+    this.#log.warn('the server that asked to take over went away; going on');
+    for (const listener of this.#running.listeners) {
+      await listener.publish().catch((error: Error) => this.#log.error(error.message));
+    }
+  }
+
+  // What happens.
+
+  #onTick(elapsed: number): void {
+    for (const listener of this.#running.listeners) listener.check();
+    this.#office.check();
+    this.#state = change.ticked(this.#state, elapsed);
+    this.#settle();
   }
 
   #end(how: Ending['how'], exitCode: number, why: string): void {
     const before = this.#state;
-    this.#state = ending(before, how, exitCode, performance.now());
+    this.#state = change.ending(before, how, exitCode, performance.now());
     if (this.#state === before) return;
     this.#log.info(why);
+    // Once it has taken over it is on its own.
+    if (!this.#shared) this.#successor?.abort();
     this.#settle();
   }
 
   /** Does what the plan says until it says nothing more, and sees to it that it is asked again in time. */
   #settle(): void {
     // Once we are to end nobody new may come: the workers empty the queue, and they can only do so if it ends.
-    if (this.#state.ending) this.#options.listener.withdraw();
+    if (this.#state.ending) for (const listener of this.#listeners()) listener.withdraw();
     for (;;) {
       const { actions, wakeAt } = plan(this.#state, performance.now());
       for (const action of actions) this.#do(action);
@@ -128,59 +431,90 @@ export class Arbiter {
       if (wakeAt !== undefined) {
         this.#timer = setTimeout(() => this.#settle(), Math.max(0, Math.ceil(wakeAt - performance.now())));
       }
-      return;
+      break;
+    }
+    this.#forgetGenerations();
+    process.title = `fasticorn: arbiter [${this.#running.app}] ${countOf(current(this.#state).wanted)}`;
+  }
+
+  #forgetGenerations(): void {
+    const { generations, workers } = this.#state;
+    for (const number of this.#setups.keys()) {
+      if ([...generations.map((one) => one.number), ...workers.map((one) => one.generation)].includes(number))
+        continue;
+      this.#setups.delete(number);
     }
   }
 
   #do(action: Action): void {
+    const now = performance.now();
     switch (action.type) {
       case 'spawn':
-        this.#spawn(action.slot);
+        this.#spawn(action.generation, action.slot);
         break;
-      case 'retire':
-        if (action.farewell === 'retire')
-          this.#log.info(`${this.#nameOf(action.id)} goes: its replacement is ready`);
-        this.#state = retired(this.#state, action.id, action.farewell, performance.now());
-        this.#workers.get(action.id)?.tell({ type: 'leave', how: action.farewell });
+      case 'retire': {
+        const line = retireLine(action.why, current(this.#state).number);
+        if (line) this.#log.info(`${this.#nameOf(action.id)} ${line}`);
+        this.#state = change.retired(this.#state, action.id, action.farewell, now);
+        this.#crew.dismiss(action.id, action.farewell, this.#shared ?? this.#running.listeners);
         break;
+      }
       case 'publish':
-        this.#state = published(this.#state);
+        this.#state = change.publishing(this.#state);
         void this.#publish();
         break;
+      case 'rollBack':
+        this.#rollBack(action.why);
+        break;
       case 'kill':
-        this.#state = killed(this.#state, action.id, action.why);
-        this.#workers.get(action.id)?.kill();
+        this.#kill(action.id, action.why);
         break;
       case 'exit':
+        this.#trialEnded({ ok: false, message: 'the server is stopping' });
         this.#finish(action.code);
     }
   }
 
-  #spawn(slot: number): void {
-    const { app, config, listener } = this.#options;
+  #spawn(generation: number, slot: number): void {
     const id = this.#state.nextId;
-    this.#state = spawned(this.#state, slot, performance.now());
-    const events: WorkerEvents = {
+    this.#state = change.spawned(this.#state, generation, slot, performance.now(), Math.random());
+    const isPublished = current(this.#state).published === 'yes';
+    this.#crew.spawn(id, slot, this.#setups.get(generation)!, isPublished, {
       onReport: (report) => this.#onReport(id, report),
       onExit: (how) => this.#onExit(id, how),
-    };
-    const worker = new WorkerHandle(listener.fd, events);
-    this.#workers.set(id, worker);
-    worker.tell({
-      type: 'start',
-      app,
-      config,
-      worker: slot,
-      socket: { fd: SOCKET_FD, ...listener.inherited },
     });
+  }
+
+  #kill(id: number, why: KillReason): void {
+    this.#state = change.killed(this.#state, id, why);
+    if (why === 'stuck' || why === 'boot timeout') void this.#examineAndKill(id);
+    else this.#crew.kill(id);
+  }
+
+  /** A worker that does not say any more what it does is asked by other means, before it is killed. */
+  async #examineAndKill(id: number): Promise<void> {
+    const name = this.#nameOf(id);
+    const handle = this.#crew.handle(id);
+    try {
+      if (handle?.pid === undefined) return;
+      const { fields, text } = autopsyLine(await examine(handle.pid, AUTOPSY_LIMIT));
+      this.#log.error(fields, `${name} ${text}`);
+    } catch (error) {
+      this.#log.error(`${name} is to be killed; what it does is not known: ${(error as Error).message}`);
+    } finally {
+      handle?.kill();
+    }
   }
 
   #onReport(id: number, report: Report): void {
     const now = performance.now();
     switch (report.type) {
       case 'ready':
-        this.#state = becameReady(this.#state, id, now);
+        this.#state = change.becameReady(this.#state, id, now);
         if (!this.#state.ending) this.#log.info(`${this.#nameOf(id)} is ready`);
+        break;
+      case 'beat':
+        this.#state = change.beaten(this.#state, id, report.beat, now);
         break;
       case 'failed':
         this.#failures.set(id, report);
@@ -189,65 +523,84 @@ export class Arbiter {
         this.#log.error(
           `${this.#nameOf(id)} met an error that the app did not catch; it finishes its requests`,
         );
-        this.#state = broke(this.#state, id, now);
-        this.#logDelay(this.#state.workers.find((worker) => worker.id === id)?.slot ?? 0);
+        this.#state = change.broke(this.#state, id, now);
+        this.#logDelay(id);
         break;
       case 'asked-to-leave':
-        this.#state = askedToLeave(this.#state, id);
+        this.#state = change.askedToLeave(this.#state, id);
         break;
     }
     this.#settle();
-  }
-
-  /** The first worker listens: whoever sees the socket from now on can use it. */
-  async #publish(): Promise<void> {
-    const { listener, log } = this.#options;
-    try {
-      if (!(await listener.publish())) return;
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      log.fatal(error.message);
-      this.#state = ending(this.#state, 'now', error.exitCode, performance.now());
-      this.#settle();
-      return;
-    }
-    const { address } = listener;
-    const target =
-      address.kind === 'unix'
-        ? `--unix-socket ${address.path} http://localhost/`
-        : `http://${formatAddress(address)}/`;
-    log.info(`ready after ${Math.round(performance.now() - this.#startedAt)} ms; try: curl ${target}`);
   }
 
   #onExit(id: number, how: WorkerExit): void {
     const before = this.#state;
     const worker = before.workers.find((one) => one.id === id)!;
     const failure = this.#failures.get(id);
-    const line = exitLine(before, worker, how, this.#options.config);
+    const line = exitLine(before, worker, how);
+    const name = this.#nameOf(id);
     if (line && failure) this.#log[line.level](errorFields(failure), failure.message);
-    else if (line) this.#log[line.level](`${this.#nameOf(id)} ${line.text}`);
-    this.#workers.delete(id);
+    else if (line) this.#log[line.level](`${name} ${line.text}`);
+    this.#note(id, line, failure);
     this.#failures.delete(id);
-    const clean = 'code' in how && how.code === 0;
-    this.#state = exited(before, id, performance.now(), failure?.exitCode ?? ExitCode.bootFailed, clean);
-    if (!this.#state.ending && before.slots !== this.#state.slots) this.#logDelay(worker.slot);
+    const reason = failure?.message ?? `${name} ${line?.text ?? 'ended'}`;
+    if (worker.generation === newest(before).number && newest(before).trial)
+      this.#trialStack ??= failure?.stack;
+    this.#state = change.exited(before, id, performance.now(), {
+      exitCode: failure?.exitCode ?? ExitCode.bootFailed,
+      clean: 'code' in how && how.code === 0,
+      hopeless: failure !== undefined || (worker.phase === 'booting' && !('signal' in how)),
+      reason,
+    });
+    if (this.#state.ending && !before.ending) this.#options.predecessor?.failed(reason, failure?.stack);
+    if (!this.#state.ending) this.#logDelay(id, worker);
+    this.#crew.forget(id);
     this.#settle();
   }
 
+  /** Remembers an exit for those who ask for the status. */
+  #note(id: number, line: ExitLine | undefined, failure: FailedReport | undefined): void {
+    const { slot, generation } = this.#state.workers.find((one) => one.id === id)!;
+    const pid = this.#crew.handle(id)?.pid ?? null;
+    const reason = failure?.message ?? line?.text ?? 'ended as it was told';
+    this.#exits.unshift({ time: new Date().toISOString(), worker: slot, generation, pid, reason });
+    this.#exits.length = Math.min(this.#exits.length, EXITS_KEPT);
+  }
+
   /** Says that a slot waits before it is filled again: an app that dies young is not started all the time. */
-  #logDelay(slot: number): void {
-    const { failures = 0, retryAt = 0 } = this.#state.slots.get(slot) ?? {};
+  #logDelay(id: number, worker = this.#state.workers.find((one) => one.id === id)): void {
+    const generation = this.#state.generations.find(({ number }) => number === worker?.generation);
+    const { failures = 0, retryAt = 0 } = generation?.slots.get(worker?.slot ?? 0) ?? {};
     const delay = retryAt - performance.now();
-    if (delay <= 0) return;
+    if (!worker || delay <= 0) return;
     const often = failures > 1 ? ` ${failures} times in a row` : '';
     this.#log.warn(
-      `worker ${slot} died young${often}; the next one starts in ${(delay / 1000).toFixed(1)} s`,
+      `worker ${worker.slot} died young${often}; the next one starts in ${(delay / 1000).toFixed(1)} s`,
     );
   }
 
   #nameOf(id: number): string {
     const slot = this.#state.workers.find((worker) => worker.id === id)?.slot;
-    return `worker ${slot} (pid ${this.#workers.get(id)?.pid ?? 'unknown'})`;
+    return `worker ${slot} (pid ${this.#crew.handle(id)?.pid ?? 'unknown'})`;
+  }
+
+  // What others want to know.
+
+  #health(): Health {
+    return healthOf(this.#state);
+  }
+
+  #status(): Promise<Status> {
+    return statusOf({
+      state: this.#state,
+      setup: this.#running,
+      settings: this.#options.show(this.#running.loaded),
+      handleOf: (id) => this.#crew.handle(id),
+      exits: this.#exits,
+      version: this.#options.version,
+      startedAt: this.#startedAt,
+      isUpgrading: this.#upgrading !== undefined,
+    });
   }
 }
 

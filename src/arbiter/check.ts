@@ -15,7 +15,7 @@ export async function checkApp(app: AppSpec, config: Config): Promise<void> {
   let last: Report | undefined;
   let late = false;
   await new Promise<void>((resolve) => {
-    const worker = new WorkerHandle(undefined, {
+    const worker = new WorkerHandle([], config.chdir ?? '.', {
       onReport: (report) => {
         last = report;
       },
@@ -28,7 +28,7 @@ export async function checkApp(app: AppSpec, config: Config): Promise<void> {
       late = true;
       worker.kill();
     }, config.bootTimeout * 1000);
-    worker.tell({ type: 'start', app, config, worker: 1, socket: undefined });
+    worker.tell({ type: 'check', app, config });
   });
   if (last?.type === 'ready' && !late) return;
   if (late)

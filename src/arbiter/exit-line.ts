@@ -1,7 +1,6 @@
 /**
  * What the log says when a worker has ended: nothing if that was wanted, otherwise why. Pure.
  */
-import type { Config } from '../config/settings.ts';
 import type { State, WorkerState } from './state.ts';
 import type { WorkerExit } from './worker-handle.ts';
 
@@ -15,22 +14,26 @@ export interface ExitLine {
  * Returns the line for a worker that has ended, or undefined if there is nothing to say.
  *
  * @param before the state in which the worker was still there.
- * @param limits the settings that workers are killed for, in seconds.
  */
 export function exitLine(
   before: Pick<State, 'ending' | 'everReady'>,
   worker: WorkerState,
   how: WorkerExit,
-  limits: Pick<Config, 'bootTimeout' | 'gracefulTimeout'>,
 ): ExitLine | undefined {
   const level = before.everReady ? 'error' : 'fatal';
+  const { bootTimeout, gracefulTimeout, timeout } = worker.limits;
   switch (worker.killed) {
     case 'the server is ending':
       return undefined;
+    case 'stuck':
+      return {
+        level: 'error',
+        text: `was killed, as its event loop had not turned for ${timeout / 1000} s (--timeout)`,
+      };
     case 'graceful timeout':
       return {
         level: 'warn',
-        text: `was killed, as it had not ended after ${limits.gracefulTimeout} s (--graceful-timeout)`,
+        text: `was killed, as it had not ended after ${gracefulTimeout / 1000} s (--graceful-timeout)`,
       };
     case 'quick stop':
       return { level: 'warn', text: 'was killed, as it had not ended in time' };
@@ -39,7 +42,7 @@ export function exitLine(
       if (before.ending) return undefined;
       return {
         level,
-        text: `was killed, as it was not ready after ${limits.bootTimeout} s (--boot-timeout): a plugin that never calls done?`,
+        text: `was killed, as it was not ready after ${bootTimeout / 1000} s (--boot-timeout): a plugin that never calls done?`,
       };
   }
   if (before.ending || worker.phase === 'retiring') {
@@ -49,7 +52,8 @@ export function exitLine(
   return { level, text: `died: it ${describe(how)}${when}` };
 }
 
-function describe(how: WorkerExit): string {
+/** How a process ended, in words that follow its name. */
+export function describe(how: WorkerExit): string {
   if ('error' in how) return `could not be started: ${how.error.message}`;
   if ('code' in how) return `exited with code ${how.code}`;
   return `was ended by ${how.signal}${how.signal === 'SIGKILL' ? ', perhaps because memory ran out' : ''}`;

@@ -4,9 +4,8 @@
  */
 import { execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
-import { chmodSync, lchownSync, readFileSync } from 'node:fs';
+import { chmodSync, closeSync, lchownSync, readFileSync } from 'node:fs';
 import * as net from 'node:net';
-import { resolve } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import { type Address, formatAddress } from '../address.ts';
 import type { Config } from '../config/settings.ts';
@@ -34,61 +33,120 @@ const createServerHandle = (
 
 /** A bound socket, from start to stop. */
 export interface Listener {
-  /** The address with what was left open filled in: an absolute path, the port that the system chose. */
+  /** The address as it was asked for, as text: what tells listeners apart. */
+  readonly key: string;
+  /** The address with what was left open filled in: the port that the system chose. */
   readonly address: Address;
   /** The descriptor to hand to workers. */
   readonly fd: number;
   /** What a worker needs to know about the socket, but for the number of its own descriptor. */
   readonly inherited: Omit<InheritedSocket, 'fd'>;
-  /** Makes the socket reachable; to be called once a worker listens. False if it was withdrawn meanwhile. */
-  publish(): Promise<boolean>;
+  /**
+   * Makes the socket reachable; to be called once a worker listens. False if it was withdrawn meanwhile.
+   *
+   * @param replace whether a live server at the path has agreed to be replaced.
+   */
+  publish(replace?: boolean): Promise<boolean>;
   /** Puts a deleted name back; to be called now and then. */
   check(): void;
   /** Takes the name away, so that nobody new can connect. Whoever waits in the queue is still served. */
   withdraw(): void;
+  /** Leaves the name alone, as somebody is about to replace it; `publish` takes it up again. */
+  release(): void;
+  /** Leaves the name to a successor that has inherited the socket. */
+  handOver(): void;
   /** Gives the descriptor up. */
   close(): void;
 }
 
 /** The settings that a listener is made from. */
-export type ListenerSettings = Pick<Config, 'bind' | 'socketMode' | 'socketGroup'>;
+export type ListenerSettings = Pick<Config, 'bind' | 'socketMode' | 'socketGroup' | 'takeover'>;
 
-/**
- * Binds the address. A Unix socket is bound under a hidden name and stays invisible until it is published.
- *
- * @throws UserError if the address cannot be had; whatever stood there is untouched.
- */
-export async function openListener(settings: ListenerSettings, events: PathEvents): Promise<Listener> {
-  return settings.bind.kind === 'unix'
-    ? openUnix(settings, resolve(settings.bind.path), events)
-    : openTcp(settings.bind.host, settings.bind.port);
+/** A listening socket that a successor finds among its descriptors. */
+export interface Heirloom {
+  key: string;
+  address: Address;
+  fd: number;
+  /** The hidden second name that the predecessor keeps; absent for TCP. */
+  spare?: string | undefined;
 }
 
 /**
- * Checks what can be checked about the address without binding it, also while a server is running there.
+ * Binds every address of the settings that is not among those that there are; a Unix socket under a hidden name, so
+ * that it stays invisible until it is published.
  *
- * @throws UserError as `openListener` would.
+ * @param there listeners to keep if they are wanted.
+ * @returns the listeners in the order of the settings.
+ * @throws UserError if an address cannot be had; whatever stood there is untouched, and nothing new stays bound.
  */
-export function checkListener({ bind, socketGroup }: ListenerSettings): void {
+export async function openListeners(
+  settings: ListenerSettings,
+  events: PathEvents,
+  there: readonly Listener[] = [],
+): Promise<Listener[]> {
+  const opened: Listener[] = [];
+  try {
+    const wanted: Listener[] = [];
+    for (const address of settings.bind) {
+      const kept = there.find(({ key }) => key === formatAddress(address));
+      const listener = kept ?? (await openListener(address, settings, events));
+      if (!kept) opened.push(listener);
+      wanted.push(listener);
+    }
+    return wanted;
+  } catch (error) {
+    for (const listener of opened) {
+      listener.withdraw();
+      listener.close();
+    }
+    throw error;
+  }
+}
+
+/** Takes up sockets that a predecessor has left to this process. */
+export function inheritListeners(heirlooms: readonly Heirloom[], events: PathEvents): Listener[] {
+  return heirlooms.map(({ key, address, fd, spare }) => {
+    const close = () => closeSync(fd);
+    if (address.kind === 'tcp' || spare === undefined) return tcpListener(key, address, fd, close);
+    return unixListener(SocketPath.inherited(address.path, spare, events), fd, close);
+  });
+}
+
+/** What a successor needs to inherit a listener. */
+export function heirloomOf({ key, address, inherited }: Listener, fd: number): Heirloom {
+  return { key, address, fd, ...(inherited.spare === undefined ? {} : { spare: inherited.spare }) };
+}
+
+/**
+ * Checks what can be checked about the addresses without binding them, also while a server is running there.
+ *
+ * @throws UserError as `openListeners` would.
+ */
+export function checkListeners({ bind, socketGroup }: ListenerSettings): void {
   if (socketGroup !== undefined) groupId(socketGroup);
-  if (bind.kind === 'unix') assertPossible(resolve(bind.path));
+  for (const address of bind) if (address.kind === 'unix') assertPossible(address.path);
+}
+
+function openListener(address: Address, settings: ListenerSettings, events: PathEvents): Promise<Listener> {
+  return address.kind === 'unix'
+    ? openUnix(settings, address.path, events)
+    : openTcp(address.host, address.port);
 }
 
 async function openUnix(settings: ListenerSettings, path: string, events: PathEvents): Promise<Listener> {
   const gid = settings.socketGroup === undefined ? undefined : groupId(settings.socketGroup);
   assertPossible(path);
-  await assertFree(path);
+  await assertFree(path, settings.takeover);
   const bound = hiddenName(path);
   const handle = createServerHandle(bound, -1, -1);
   if (typeof handle === 'number') {
     throw new UserError(`--bind unix:${path}: cannot bind a socket in its directory (${errorName(handle)})`);
   }
-  let name: SocketPath;
   try {
     // Group before mode: chown clears nothing here, but a mode without its group would be too wide for a moment.
     if (gid !== undefined) lchownSync(bound, -1, gid);
     chmodSync(bound, settings.socketMode);
-    name = new SocketPath(path, bound, events);
+    return unixListener(SocketPath.ofBound(path, bound, events), handle.fd, () => handle.close());
   } catch (error) {
     handle.close();
     if (errorCode(error) !== 'EPERM' || gid === undefined) {
@@ -98,15 +156,18 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
       `--socket-group ${settings.socketGroup}: this user is not a member of that group and may not give it the socket`,
     );
   }
-  const address: Address = { kind: 'unix', path };
+}
+
+function unixListener(name: SocketPath, fd: number, close: () => void): Listener {
+  const address: Address = { kind: 'unix', path: name.path };
   return {
-    address,
-    fd: handle.fd,
-    inherited: { address, names: name.names, inode: name.inode },
-    publish: () => name.publish(),
+    ...{ key: formatAddress(address), address, fd, close },
+    inherited: { address, spare: name.spare, inode: name.inode },
+    publish: (replace) => name.publish(replace),
     check: () => name.check(),
     withdraw: () => name.withdraw(),
-    close: () => handle.close(),
+    release: () => name.release(),
+    handOver: () => name.handOver(),
   };
 }
 
@@ -125,14 +186,15 @@ async function openTcp(host: string, port: number): Promise<Listener> {
     throw new UserError(`--bind ${asked}: ${tcpReason(errorName(failed))}`);
   }
   const address: Address = { kind: 'tcp', host, port: name.port ?? port };
+  return tcpListener(asked, address, handle.fd, () => handle.close());
+}
+
+function tcpListener(key: string, address: Address, fd: number, close: () => void): Listener {
+  const nothing = () => {};
   return {
-    address,
-    fd: handle.fd,
-    inherited: { address, names: [] },
+    ...{ key, address, fd, close, inherited: { address } },
     publish: async () => true,
-    check: () => {},
-    withdraw: () => {},
-    close: () => handle.close(),
+    ...{ check: nothing, withdraw: nothing, release: nothing, handOver: nothing },
   };
 }
 

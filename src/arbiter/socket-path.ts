@@ -102,32 +102,51 @@ export class SocketPath {
   #reported: Inode | 'lost' | undefined;
   #watcher: { close(): void } | undefined;
 
-  /**
-   * @param path the public name.
-   * @param bound the hidden name under which the socket was just bound.
-   */
-  constructor(path: string, bound: string, events: PathEvents) {
+  /** Whether the public name, where it stands for our inode, is ours to remove. */
+  #owned: boolean;
+
+  private constructor(path: string, spare: string, events: PathEvents, owned: boolean) {
     this.path = path;
     this.#events = events;
-    this.spare = hiddenName(path);
-    // libuv unlinks the name it bound when the handle closes: after this there is nothing left to unlink.
-    renameSync(bound, this.spare);
-    this.inode = inodeOf(this.spare) as Inode;
+    this.spare = spare;
+    this.#owned = owned;
+    this.inode = inodeOf(spare) as Inode;
   }
 
-  /** Both names, public one first. */
-  get names(): readonly string[] {
-    return [this.path, this.spare];
+  /** For a socket that was just bound under a hidden name, and whose public name is to be `path`. */
+  static ofBound(path: string, bound: string, events: PathEvents): SocketPath {
+    const spare = hiddenName(path);
+    // libuv unlinks the name it bound when the handle closes: after this there is nothing left to unlink.
+    renameSync(bound, spare);
+    return new SocketPath(path, spare, events, true);
+  }
+
+  /**
+   * For a socket that we inherit from a server which still has both of its names. A spare of our own, since that
+   * server's workers remove theirs should it be killed.
+   */
+  static inherited(path: string, theirSpare: string, events: PathEvents): SocketPath {
+    const spare = hiddenName(path);
+    try {
+      linkSync(theirSpare, spare);
+    } catch (error) {
+      if (!NO_HARD_LINKS.has(errorCode(error) ?? '')) throw error;
+      return new SocketPath(path, path, events, false);
+    }
+    return new SocketPath(path, spare, events, false);
   }
 
   /**
    * Makes the socket visible under its public name. Of several servers that try at once, one succeeds: link(2)
    * refuses to replace anything.
    *
+   * @param replace whether a live server there has agreed to be replaced.
    * @returns false if it was withdrawn meanwhile.
    * @throws UserError if a live server, or anything that is not a socket, has come to stand there.
    */
-  async publish(): Promise<boolean> {
+  async publish(replace = false): Promise<boolean> {
+    if (this.#published) return true;
+    if (replace) this.#replace();
     while (!this.#withdrawn && !this.#claim()) {
       const obstacle = await obstacleAt(this.path);
       if (obstacle) throw refusal(this.path, obstacle.reason);
@@ -135,6 +154,7 @@ export class SocketPath {
     }
     if (this.#withdrawn) return false;
     this.#published = true;
+    this.#owned = true;
     this.#watch();
     await this.#sweep();
     return true;
@@ -167,13 +187,26 @@ export class SocketPath {
     }
   }
 
-  /** Removes both names where they are still ours. The socket itself stays as it is. */
+  /** Removes our names where they are still ours. The socket itself stays as it is. */
   withdraw(): void {
+    this.release();
+    if (this.#withdrawn) return;
     this.#withdrawn = true;
+    if (this.spare !== this.path) removeIfSame(this.spare, this.inode);
+    if (this.#owned) removeIfSame(this.path, this.inode);
+  }
+
+  /** The public name has a new guardian, with the same socket: only our own second name goes. */
+  handOver(): void {
+    this.#owned = false;
+    this.withdraw();
+  }
+
+  /** Does not guard the public name any more, which somebody is about to replace. `publish` takes it up again. */
+  release(): void {
     this.#published = false;
     this.#watcher?.close();
     this.#watcher = undefined;
-    for (const name of this.names) removeIfSame(name, this.inode);
   }
 
   #makeSpare(): void {
@@ -189,8 +222,16 @@ export class SocketPath {
     this.#reported = 'lost';
   }
 
-  /** Takes the public name if nothing stands there; false if something does. */
+  /** Puts the socket in the place of another one at once, without a moment in which nothing is there. */
+  #replace(): void {
+    const step = hiddenName(this.path);
+    if (!statSync(this.path, { throwIfNoEntry: false })?.isSocket() || !this.#link(this.spare, step)) return;
+    renameSync(step, this.path);
+  }
+
+  /** Takes the public name if nothing stands there but, perhaps, this very socket; false if something else does. */
   #claim(): boolean {
+    if (sameInode(inodeOf(this.path), this.inode)) return true;
     try {
       return this.#link(this.spare, this.path);
     } catch (error) {

@@ -18,14 +18,15 @@ export type Occupant = 'dead' | 'gone' | 'live' | { error: string };
 /**
  * Makes sure that nothing is at the path but, perhaps, a dead socket.
  *
+ * @param takeover whether a live one may be there too: its server will be asked to go.
  * @throws UserError that says what is in the way.
  */
-export async function assertFree(path: string): Promise<void> {
+export async function assertFree(path: string, takeover: boolean): Promise<void> {
   // The workers of an arbiter killed a moment ago answer until they have noticed, and then remove the name.
   const until = Date.now() + ORPHAN_GRACE;
   for (;;) {
     const obstacle = await obstacleAt(path);
-    if (!obstacle) return;
+    if (!obstacle || (takeover && obstacle.live)) return;
     if (!obstacle.mayPass || Date.now() >= until) throw refusal(path, obstacle.reason);
     await sleep(50);
   }
@@ -40,6 +41,8 @@ interface Obstacle {
   reason: string;
   /** Whether waiting may help. */
   mayPass: boolean;
+  /** Whether it is a server. */
+  live?: boolean;
 }
 
 /** Says what keeps us from the path; undefined if nothing is there, or only a dead socket. */
@@ -52,12 +55,14 @@ export async function obstacleAt(path: string): Promise<Obstacle | undefined> {
   if (found === 'dead' || found === 'gone') return undefined;
   if (found === 'live') {
     return {
-      reason: 'another server is listening there; stop it first, or choose another path',
-      mayPass: true,
+      reason:
+        'another server is listening there; stop it first, choose another path, or start with --takeover',
+      ...{ mayPass: true, live: true },
     };
   }
   const what = UNKNOWN[found.error] ?? 'somebody may be listening there';
-  return { reason: `${what} (${found.error}); it was left alone`, mayPass: found.error === 'EAGAIN' };
+  const full = found.error === 'EAGAIN';
+  return { reason: `${what} (${found.error}); it was left alone`, mayPass: full, live: full };
 }
 
 /** What an error of connect(2) says about who is there. */

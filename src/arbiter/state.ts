@@ -2,27 +2,76 @@
  * What the arbiter knows and wants, as plain data, and how each event changes it. Pure: what follows from a state
  * is decided by `plan.ts`, and done by `arbiter.ts`. Times are milliseconds of a monotonic clock.
  */
-import type { Farewell } from '../protocol.ts';
+import type { Beat, Farewell } from '../protocol.ts';
+
+/** What the policy needs of the settings, in milliseconds, bytes and requests. Infinity where there is no limit. */
+export interface Limits {
+  bootTimeout: number;
+  gracefulTimeout: number;
+  /** How long a worker may be silent. */
+  timeout: number;
+  maxRequests: number;
+  /** At most so many are added to `maxRequests`, at random for each worker. */
+  maxRequestsJitter: number;
+  maxMemory: number;
+  maxLifetime: number;
+}
+
+/** Workers with one configuration and one state of the code. */
+export interface Generation {
+  /** Counts up; never used twice. */
+  readonly number: number;
+  readonly wanted: number;
+  readonly limits: Limits;
+  readonly slots: ReadonlyMap<number, SlotState>;
+  /** Set until it has proved that it can serve; what served before stays meanwhile. */
+  readonly trial: Trial | undefined;
+  /** Whether its sockets are reachable, and it is what serves. */
+  readonly published: 'no' | 'pending' | 'yes';
+}
+
+/** A generation that has to prove itself. */
+export interface Trial {
+  /** How many of its workers have died after they were ready. */
+  readonly deaths: number;
+  /** Why it has failed, in words. */
+  readonly failed: string | undefined;
+}
 
 /** A worker as the arbiter sees it. */
 export interface WorkerState {
   /** Counts up with each spawn; never used twice. */
-  id: number;
+  readonly id: number;
+  readonly generation: number;
   /** The place among 1…wanted that the worker fills. */
-  slot: number;
-  phase: 'booting' | 'ready' | 'retiring';
+  readonly slot: number;
+  readonly phase: 'booting' | 'ready' | 'retiring';
   /** When the phase began. */
-  since: number;
+  readonly since: number;
+  /** When it was spawned. */
+  readonly born: number;
+  /** Those of its generation, with its own share of the jitter. */
+  readonly limits: Limits;
+  /** How long nothing has been heard of it, counted in the arbiter's ticks: see `ticked`. */
+  readonly silence: number;
   /** How it was told to go; set while retiring. */
-  farewell?: Farewell;
-  /** It asked to be replaced, and goes on until its replacement is ready. */
-  wantsToLeave: boolean;
-  /** Why SIGKILL was sent, if it was; only the exit is outstanding then. */
-  killed: KillReason | undefined;
+  readonly farewell: Farewell | undefined;
+  /** Why it is to be replaced; it goes on until its replacement is ready. */
+  readonly wish: Wish | undefined;
+  /** Why SIGKILL was decided on, if it was; only the exit is outstanding then. */
+  readonly killed: KillReason | undefined;
 }
 
+/** Why a worker that serves is replaced. */
+export type Wish = 'SIGTERM' | '--max-requests' | '--max-memory' | '--max-lifetime';
+
 /** Why a worker is killed. */
-export type KillReason = 'boot timeout' | 'graceful timeout' | 'quick stop' | 'the server is ending';
+export type KillReason =
+  | 'boot timeout'
+  | 'stuck'
+  | 'graceful timeout'
+  | 'quick stop'
+  | 'the server is ending';
 
 /** How often the workers of a slot have died young in a row, and when the next one may be spawned. */
 export interface SlotState {
@@ -30,30 +79,24 @@ export interface SlotState {
   retryAt: number;
 }
 
-/** Why everything ends, and how. */
+/** Why everything ends, and how. After a `handover` the sockets are somebody else's. */
 export interface Ending {
-  how: 'graceful' | 'quick' | 'now';
+  how: 'graceful' | 'handover' | 'quick' | 'now';
   since: number;
   exitCode: number;
 }
 
-/** What the policy needs of the settings, in milliseconds. */
-export interface Limits {
-  bootTimeout: number;
-  gracefulTimeout: number;
-}
-
 /** Everything that decisions are made from. */
 export interface State {
-  readonly wanted: number;
-  readonly limits: Limits;
+  /** The one that serves, and behind it, during a reload, the one on trial. */
+  readonly generations: readonly [Generation, ...Generation[]];
   readonly workers: readonly WorkerState[];
-  readonly slots: ReadonlyMap<number, SlotState>;
   readonly nextId: number;
+  readonly nextGeneration: number;
   /** Whether any worker has ever been ready: until then a failure to boot ends the start. */
   readonly everReady: boolean;
-  /** Whether the socket has been made reachable: when the first worker was ready. */
-  readonly published: boolean;
+  /** Whether there are to be no workers for now. */
+  readonly paused: boolean;
   /** Whether a worker has emptied the accept queue for a graceful stop, and ended well. */
   readonly emptied: boolean;
   /** Whether a worker was started during the stop, for a queue that nobody else could answer. */
@@ -63,99 +106,237 @@ export interface State {
 
 /** A worker that lived at least this long after it was ready is replaced at once when it dies. */
 export const STABLE_AFTER = 2_000;
+/** So many workers of a generation on trial may die after they were ready until it counts as broken. */
+export const MAX_DEATHS = 3;
 const FIRST_DELAY = 100;
 const LONGEST_DELAY = 10_000;
 
-/** Before anything was spawned. */
-export function initialState(wanted: number, limits: Limits): State {
+/**
+ * Before anything was spawned.
+ *
+ * @param onTrial whether every worker has to be ready, and to stay so, before anything is published: as when
+ * another server still serves.
+ */
+export function initialState(wanted: number, limits: Limits, onTrial = false): State {
+  const first = newGeneration(1, wanted, limits, onTrial);
   return {
-    ...{ wanted, limits, workers: [], slots: new Map(), nextId: 1, ending: undefined },
-    ...{ everReady: false, published: false, emptied: false, rescued: false },
+    ...{ generations: [first], workers: [], nextId: 1, nextGeneration: 2, ending: undefined },
+    ...{ everReady: false, paused: false, emptied: false, rescued: false },
   };
 }
 
-/** A worker was started in a slot. */
-export function spawned(state: State, slot: number, now: number): State {
+function newGeneration(number: number, wanted: number, limits: Limits, onTrial: boolean): Generation {
+  const trial = onTrial ? { deaths: 0, failed: undefined } : undefined;
+  return { number, wanted, limits, slots: new Map(), trial, published: 'no' };
+}
+
+/** The generation that serves, or is about to at the start. */
+export function current(state: State): Generation {
+  return state.generations[0];
+}
+
+/** The generation that everything is on its way to. */
+export function newest(state: State): Generation {
+  return state.generations.at(-1)!;
+}
+
+/** A generation is to take the place of the one that serves, once it has proved itself. It ends a pause. */
+export function reloading(state: State, wanted: number, limits: Limits): State {
+  const next = newGeneration(state.nextGeneration, wanted, limits, true);
+  return {
+    ...state,
+    generations: [current(state), next],
+    nextGeneration: state.nextGeneration + 1,
+  };
+}
+
+/** The generation on trial cannot serve; the first reason stays. */
+export function trialFailed(state: State, why: string): State {
+  return changeGeneration(state, newest(state).number, (generation) =>
+    generation.trial && !generation.trial.failed
+      ? { ...generation, trial: { ...generation.trial, failed: why } }
+      : generation,
+  );
+}
+
+/** The newest generation's sockets are being made reachable. */
+export function publishing(state: State): State {
+  return changeGeneration(state, newest(state).number, (generation) => ({
+    ...generation,
+    published: 'pending',
+  }));
+}
+
+/** The newest generation is what serves; those before it are not wanted any more. */
+export function published(state: State): State {
+  const generation: Generation = { ...newest(state), trial: undefined, published: 'yes' };
+  const isReload = state.generations.length > 1;
+  return { ...state, generations: [generation], paused: state.paused && !isReload };
+}
+
+/** The generation on trial is given up. */
+export function rolledBack(state: State): State {
+  return { ...state, generations: [current(state)] };
+}
+
+/** Another number of workers is wanted. */
+export function scaledTo(state: State, wanted: number): State {
+  const [first, ...rest] = state.generations;
+  return { ...state, generations: [{ ...first, wanted }, ...rest.map((one) => ({ ...one, wanted }))] };
+}
+
+/** All workers are to go for now, or to come back; at once, whatever they died of before. */
+export function pausedOrNot(state: State, paused: boolean): State {
+  const next = { ...state, paused };
+  return changeGeneration(next, current(state).number, (generation) => ({ ...generation, slots: new Map() }));
+}
+
+/**
+ * A worker was started in a slot.
+ *
+ * @param chance a random number from 0 to 1, for the jitter.
+ */
+export function spawned(state: State, generation: number, slot: number, now: number, chance = 0): State {
+  const { limits } = state.generations.find((one) => one.number === generation)!;
   const worker: WorkerState = {
-    id: state.nextId,
-    slot,
-    phase: 'booting',
-    since: now,
-    wantsToLeave: false,
-    killed: undefined,
+    ...{ id: state.nextId, generation, slot, phase: 'booting', since: now, born: now, silence: 0 },
+    limits: { ...limits, maxRequests: limits.maxRequests + Math.round(chance * limits.maxRequestsJitter) },
+    ...{ farewell: undefined, wish: undefined, killed: undefined },
   };
   const rescued = state.ending !== undefined;
   return { ...state, nextId: state.nextId + 1, workers: [...state.workers, worker], rescued };
 }
 
-/** A worker serves. */
+/** A worker serves; too late if it is being killed. */
 export function becameReady(state: State, id: number, now: number): State {
+  if (!state.workers.some((worker) => worker.id === id && !worker.killed)) return state;
   const next = change(state, id, (worker) =>
-    worker.phase === 'booting' ? { ...worker, phase: 'ready', since: now } : worker,
+    worker.phase === 'booting' ? { ...worker, phase: 'ready', since: now, silence: 0 } : worker,
   );
   return { ...next, everReady: true };
 }
 
 /** A worker was told to go. */
 export function retired(state: State, id: number, farewell: Farewell, now: number): State {
-  // Told again, more urgently: the time that it has had so far does not count against it.
-  return change(state, id, (worker) => ({ ...worker, phase: 'retiring', since: now, farewell }));
+  // Told again, more urgently: the time that it has had so far does not count against it. Nor does its boot.
+  return change(state, id, (worker) => {
+    const silence = worker.phase === 'booting' ? 0 : worker.silence;
+    return { ...worker, phase: 'retiring', since: now, farewell, silence };
+  });
 }
 
 /** A worker asks for a replacement, and serves until then. */
 export function askedToLeave(state: State, id: number): State {
-  return change(state, id, (worker) => ({ ...worker, wantsToLeave: true }));
+  return change(state, id, (worker) => ({ ...worker, wish: worker.wish ?? 'SIGTERM' }));
 }
 
-/** SIGKILL was sent. */
+/** A worker has told of itself: it is alive, and perhaps it has done enough. */
+export function beaten(state: State, id: number, beat: Pick<Beat, 'requests' | 'rss'>, now: number): State {
+  return change(state, id, (worker) => ({
+    ...worker,
+    silence: 0,
+    wish: worker.wish ?? wishOf(worker, beat, now),
+  }));
+}
+
+function wishOf(
+  { limits, phase, since, born }: WorkerState,
+  { requests, rss }: Pick<Beat, 'requests' | 'rss'>,
+  now: number,
+): Wish | undefined {
+  // With a limit that a new worker passes at once, replacements would follow each other as fast as they boot.
+  if (phase !== 'ready' || now - since < STABLE_AFTER) return undefined;
+  if (requests >= limits.maxRequests) return '--max-requests';
+  if (rss >= limits.maxMemory) return '--max-memory';
+  if (now - born >= limits.maxLifetime) return '--max-lifetime';
+  return undefined;
+}
+
+/**
+ * One tick of the arbiter has gone by. Silence is counted in ticks rather than read from a clock: an arbiter that did
+ * not run (stopped, suspended with the machine, starved) has had no ticks either, and so never blames its workers.
+ */
+export function ticked(state: State, milliseconds: number): State {
+  const workers = state.workers.map((worker) => ({ ...worker, silence: worker.silence + milliseconds }));
+  return { ...state, workers };
+}
+
+/** SIGKILL was decided on. */
 export function killed(state: State, id: number, why: KillReason): State {
   return change(state, id, (worker) => ({ ...worker, killed: why }));
 }
 
-/** The socket is being made reachable. */
-export function published(state: State): State {
-  return { ...state, published: true };
+/**
+ * A worker met an error that the app did not catch, and drains by itself: its slot is free from now on. One that was
+ * told to stop may not have heard of that before: then it leaves the accept queue alone.
+ */
+export function broke(state: State, id: number, now: number): State {
+  if (state.workers.some((worker) => worker.id === id && worker.phase === 'retiring'))
+    return change(state, id, (worker) =>
+      worker.farewell === 'stop' ? { ...worker, farewell: 'retire' } : worker,
+    );
+  return retired(failed(state, id, now, undefined), id, 'retire', now);
 }
 
-/** A worker met an error that the app did not catch, and drains by itself: its slot is free from now on. */
-export function broke(state: State, id: number, now: number): State {
-  return retired(failed(state, id, now), id, 'retire', now);
+/** How a worker ended: by itself with code 0, with a signal, or because it could not go on. */
+export interface Exit {
+  /** What the server exits with if that is the end of the start. */
+  exitCode: number;
+  /** Whether it ended by itself, with code 0. */
+  clean: boolean;
+  /** Whether the worker itself said that it cannot serve, so that another one need not try. */
+  hopeless: boolean;
+  /** In words, for whoever waits for a generation on trial. */
+  reason: string;
 }
 
 /**
  * A worker is gone. Unless it was told to go its slot remembers the failure; and if no worker has ever been ready,
  * that is the end of the start.
- *
- * @param exitCode what the server exits with in that case.
- * @param clean whether it ended by itself, with code 0.
  */
-export function exited(state: State, id: number, now: number, exitCode: number, clean: boolean): State {
+export function exited(state: State, id: number, now: number, exit: Exit): State {
   const gone = state.workers.find((worker) => worker.id === id);
-  const after = gone?.phase === 'retiring' ? state : failed(state, id, now);
+  const after = gone?.phase === 'retiring' ? state : failed(state, id, now, exit);
   const next = {
     ...after,
     workers: after.workers.filter((worker) => worker.id !== id),
-    emptied: after.emptied || (clean && gone?.farewell === 'stop'),
+    emptied: after.emptied || (exit.clean && gone?.farewell === 'stop'),
   };
-  return state.everReady || gone?.phase === 'retiring' ? next : ending(next, 'now', exitCode, now);
+  const { trial } = current(next);
+  const startFailed = trial ? trial.failed !== undefined : !state.everReady && gone?.phase !== 'retiring';
+  // On trial others serve from the same sockets, and workers of ours may have taken requests from them already.
+  return startFailed ? ending(next, trial ? 'handover' : 'now', exit.exitCode, now) : next;
 }
 
 /**
  * How long the slot of a worker waits until it is filled again, in milliseconds: an app that dies young is started
- * again after 0.1 s, 0.2 s, 0.4 s … up to 10 s; one that had served for a while is replaced at once.
+ * again after 0.1 s, 0.2 s, 0.4 s … up to 10 s; one that had served for a while is replaced at once. A generation on
+ * trial fails with the first worker that cannot boot, and with the third that dies after it was ready.
  */
-function failed(state: State, id: number, now: number): State {
+function failed(state: State, id: number, now: number, exit: Exit | undefined): State {
   const worker = state.workers.find((one) => one.id === id);
   if (!worker) return state;
   const stable = worker.phase === 'ready' && now - worker.since >= STABLE_AFTER;
-  const failures = stable ? 0 : (state.slots.get(worker.slot)?.failures ?? 0) + 1;
-  const delay = failures === 0 ? 0 : Math.min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY);
-  return { ...state, slots: new Map(state.slots).set(worker.slot, { failures, retryAt: now + delay }) };
+  const next = changeGeneration(state, worker.generation, ({ trial, slots, ...generation }) => {
+    const failures = stable ? 0 : (slots.get(worker.slot)?.failures ?? 0) + 1;
+    const delay = failures === 0 ? 0 : Math.min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY);
+    return {
+      ...generation,
+      slots: new Map(slots).set(worker.slot, { failures, retryAt: now + delay }),
+      trial: trial && { ...trial, deaths: trial.deaths + 1 },
+    };
+  });
+  const { number, trial } = newest(next);
+  if (!trial || number !== worker.generation) return next;
+  const hopeless = exit?.hopeless || worker.killed === 'boot timeout';
+  return hopeless || trial.deaths >= MAX_DEATHS
+    ? trialFailed(next, exit?.reason ?? 'a worker met errors that the app did not catch')
+    : next;
 }
 
 /** The server is to end. A second wish can only make it more urgent; the first exit code stays. */
 export function ending(state: State, how: Ending['how'], exitCode: number, now: number): State {
-  const urgency = { graceful: 0, quick: 1, now: 2 };
+  const urgency = { handover: 0, graceful: 0, quick: 1, now: 2 };
   const before = state.ending;
   if (before && urgency[before.how] >= urgency[how]) return state;
   return { ...state, ending: { how, since: now, exitCode: before?.exitCode ?? exitCode } };
@@ -163,4 +344,10 @@ export function ending(state: State, how: Ending['how'], exitCode: number, now: 
 
 function change(state: State, id: number, edit: (worker: WorkerState) => WorkerState): State {
   return { ...state, workers: state.workers.map((worker) => (worker.id === id ? edit(worker) : worker)) };
+}
+
+function changeGeneration(state: State, number: number, edit: (one: Generation) => Generation): State {
+  const [first, ...rest] = state.generations;
+  const apply = (one: Generation) => (one.number === number ? edit(one) : one);
+  return { ...state, generations: [apply(first), ...rest.map(apply)] };
 }

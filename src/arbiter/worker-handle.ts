@@ -4,7 +4,8 @@
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Order, Report } from '../protocol.ts';
+import type { Beat, Order, Report } from '../protocol.ts';
+import { AUTOPSY_FLAGS } from './autopsy.ts';
 
 /** What becomes of a worker. */
 export interface WorkerEvents {
@@ -16,8 +17,8 @@ export interface WorkerEvents {
 /** How a process ended; `error` if there never was one. */
 export type WorkerExit = { code: number } | { signal: NodeJS.Signals } | { error: Error };
 
-/** The descriptors 0, 1 and 2 are standard streams and 3 is the IPC channel; the socket follows. */
-export const SOCKET_FD = 4;
+/** The descriptors 0, 1 and 2 are standard streams and 3 is the IPC channel; the sockets follow. */
+export const FIRST_SOCKET_FD = 4;
 
 // The entry has the extension of this file: .js when built, .ts under a loader.
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
@@ -26,13 +27,20 @@ const ENTRY = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.
 /** A running worker. */
 export class WorkerHandle {
   readonly #child: ChildProcess | undefined;
+  /** What it has last told of itself. */
+  beat: Beat | undefined;
 
-  /** @param socketFd the arbiter's descriptor of the listening socket, or undefined for a worker that only checks. */
-  constructor(socketFd: number | undefined, events: WorkerEvents) {
-    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc'];
-    if (socketFd !== undefined) stdio[SOCKET_FD] = socketFd;
+  /**
+   * @param sockets the arbiter's descriptors of the listening sockets; none for a worker that only checks.
+   * @param directory where the worker runs; a symbolic link is followed now.
+   */
+  constructor(sockets: readonly number[], directory: string, events: WorkerEvents) {
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...sockets];
     try {
-      this.#child = spawn(process.execPath, [...process.execArgv, ENTRY], { stdio });
+      this.#child = spawn(process.execPath, [...process.execArgv, ...AUTOPSY_FLAGS, ENTRY], {
+        stdio,
+        cwd: directory,
+      });
     } catch (error) {
       // Node throws where fork(2) finds no memory; the caller does not know this handle yet.
       setImmediate(() => events.onExit({ error: error as Error }));
@@ -45,7 +53,11 @@ export class WorkerHandle {
       events.onExit(how);
     };
     const child = this.#child;
-    child.on('message', (report) => events.onReport(report as Report));
+    child.on('message', (message) => {
+      const report = message as Report;
+      if (report.type === 'beat') this.beat = report.beat;
+      events.onReport(report);
+    });
     child.on('exit', (code, signal) => exit(signal ? { signal } : { code: code ?? 0 }));
     child.on('error', (error) => {
       if (child.pid === undefined) exit({ error });

@@ -2,7 +2,6 @@
  * How a worker stops without losing a request. Knows the order of events and its time limits; what is idle and what
  * is not it learns from `connections.ts`.
  */
-import type { Server } from 'node:http';
 import * as net from 'node:net';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { CUT_BEFORE, IDLE_GRACE } from '../timing.ts';
@@ -19,12 +18,18 @@ const PORT_GRACE = 250;
 
 /** What is to be drained. */
 export interface Draining {
-  server: Server;
+  /** Every server that accepts connections. */
+  listening: readonly Accepting[];
   connections: Connections;
   /** The app's own close, which runs its hooks. Waits for all connections to end. */
   closeApp(): Promise<unknown>;
   /** In seconds. */
   gracefulTimeout: number;
+}
+
+/** A server, and what is to become of those who wait to be accepted. */
+export interface Accepting {
+  server: net.Server;
   /** Empty the accept queue first, as no other worker will; `named` says that its name is gone, so that it ends. */
   queue: 'leave' | 'named' | 'port';
 }
@@ -54,11 +59,14 @@ export class Drain {
    * @returns how many connections had to be cut with something unfinished on them.
    */
   async run(): Promise<number> {
-    const { server, connections, closeApp, queue } = this.#draining;
+    const { listening, connections, closeApp } = this.#draining;
     connections.closeAfterResponse();
-    if (queue !== 'leave') await this.#emptyQueue(queue === 'port' ? this.#start + PORT_GRACE : Infinity);
-    // Not the close of http.Server, which ends idle connections under a proxy that may be about to use them.
-    net.Server.prototype.close.call(server);
+    const left = listening.filter(({ queue }) => queue === 'leave');
+    const emptied = listening.filter(({ queue }) => queue !== 'leave');
+    stopAccepting(left);
+    const anyPort = emptied.some(({ queue }) => queue === 'port');
+    if (emptied.length > 0) await this.#emptyQueues(anyPort ? this.#start + PORT_GRACE : Infinity);
+    stopAccepting(emptied);
 
     const idleGrace = Math.min(IDLE_GRACE * 1000, this.#patience);
     while (performance.now() < this.#deadline && (this.#hurried ? connections.busy : connections.size) > 0) {
@@ -92,7 +100,7 @@ export class Drain {
    * Accepts until nobody waits: connections still in the queue would be reset by closing. One whole turn of the
    * event loop without an accept says that none is left.
    */
-  async #emptyQueue(until: number): Promise<void> {
+  async #emptyQueues(until: number): Promise<void> {
     const { connections } = this.#draining;
     let before: number;
     do {
@@ -101,4 +109,9 @@ export class Drain {
       await turn();
     } while (connections.accepted !== before && performance.now() < Math.min(until, this.#deadline));
   }
+}
+
+/** Not the close of http.Server, which ends idle connections under a proxy that may be about to use them. */
+function stopAccepting(servers: readonly Accepting[]): void {
+  for (const { server } of servers) net.Server.prototype.close.call(server);
 }

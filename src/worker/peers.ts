@@ -10,21 +10,45 @@ import type { Address } from '../address.ts';
 const FORWARDING = /^(x-forwarded-.*|forwarded|x-real-ip|x-request-id)$/i;
 
 /**
- * Fastify's `trustProxy` for an address: behind a Unix socket there is exactly one proxy, so the first hop is
- * trusted and no other; on TCP nobody is.
+ * Fastify's `trustProxy`: behind a Unix socket there is exactly one proxy, so the first hop is trusted and no other;
+ * on TCP nobody is. Where there are both, this is right for both, as what TCP clients claim was taken away.
  */
-export function trustProxy(address: Address): false | ((peer: string, hop: number) => boolean) {
-  return address.kind === 'unix' ? (_peer, hop) => hop === 0 : false;
+export function trustProxy(addresses: readonly Address[]): false | ((peer: string, hop: number) => boolean) {
+  return addresses.some(isUnix) ? (_peer, hop) => hop === 0 : false;
 }
 
-/** Prepares a server's connections and requests for the address that it listens on. Call it before any other listener is added. */
-export function identifyPeers(server: Server, address: Address): void {
-  if (address.kind === 'unix') server.prependListener('connection', nameUnixPeer);
-  else {
-    server.prependListener('connection', rememberTcpPeer);
-    // Fastify 4 believes some of these headers even where its trustProxy says no.
-    for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade']) stripOn(server, event);
-  }
+/** The header that a trusted proxy puts a request's id into, or false if there is no such proxy. */
+export function requestIdHeader(addresses: readonly Address[]): string | false {
+  return addresses.some(isUnix) ? 'x-request-id' : false;
+}
+
+const kTcp = Symbol('fasticorn.tcp');
+
+/** Notes on a connection through which kind of address it came; for those that `server` did not accept by itself. */
+export function markSocket(socket: Socket, address: Address): void {
+  (socket as { [kTcp]?: boolean })[kTcp] = !isUnix(address);
+}
+
+/**
+ * Prepares a server's connections and requests for the addresses that it listens on. Call it before any other
+ * listener is added.
+ *
+ * @param addresses the first is the one that the server itself accepts on.
+ */
+export function identifyPeers(server: Server, addresses: readonly Address[]): void {
+  const [own] = addresses as [Address];
+  server.prependListener('connection', (socket: Socket & { [kTcp]?: boolean }) => {
+    if (socket[kTcp] === undefined) markSocket(socket, own);
+    if (socket[kTcp]) rememberTcpPeer(socket);
+    else nameUnixPeer(socket);
+  });
+  if (addresses.every(isUnix)) return;
+  // Fastify 4 believes some of these headers even where its trustProxy says no.
+  for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade']) stripOn(server, event);
+}
+
+function isUnix({ kind }: Address): boolean {
+  return kind === 'unix';
 }
 
 /** A Unix socket has no remote address, and libraries that read one crash on undefined. */
@@ -53,8 +77,9 @@ function stripOn(server: Server, event: string): void {
   if (server.listenerCount(event) > 0) server.prependListener(event, stripForwarding);
 }
 
-/** Removes what a client claims about itself, from every form in which Node shows headers. */
-export function stripForwarding(request: IncomingMessage): void {
+/** Removes what a TCP client claims about itself, from every form in which Node shows headers. */
+function stripForwarding(request: IncomingMessage): void {
+  if (!(request.socket as { [kTcp]?: boolean })[kTcp]) return;
   const { rawHeaders } = request;
   let found = false;
   for (let i = 0; i < rawHeaders.length; i += 2) found ||= FORWARDING.test(rawHeaders[i]!);

@@ -2,38 +2,44 @@
  * The entry of a worker process: loads the app, listens on the inherited socket, reports to the arbiter and obeys
  * it. Knows the order of these things; how each is done is in the files beside it.
  */
-import type * as net from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { formatAddress } from '../address.ts';
-import { ExitCode, errorCode, UserError } from '../errors.ts';
+import type { Address } from '../address.ts';
+import type { Config } from '../config/settings.ts';
+import { ExitCode, UserError } from '../errors.ts';
 import { removeIfSame } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
-import type { Farewell, InheritedSocket, Order, Report } from '../protocol.ts';
+import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { accessLine, logUpgrades, remember } from './access-log.ts';
 import { isRequestNoise, LISTENING } from './app-log.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
+import { startHeartbeat } from './heartbeat.ts';
+import { type Listening, listenOn } from './listening.ts';
 import { loadApp } from './load-app.ts';
-import { identifyPeers, trustProxy } from './peers.ts';
+import { identifyPeers, requestIdHeader, trustProxy } from './peers.ts';
 import { requestIds } from './request-id.ts';
+import { enforceRequestTimeout } from './request-timeout.ts';
 import { surviveClosedPipes } from './standard-streams.ts';
 
 surviveClosedPipes();
 
 // A terminal sends these to its whole group, operators to the wrong process: the arbiter decides what they mean.
-for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {});
+// SIGUSR1 is left to Node: it opens the inspector, through which the arbiter looks into a stuck worker.
+for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const)
+  process.on(signal, () => {});
 process.on('SIGTERM', () => report({ type: 'asked-to-leave' }));
 
 process.once('message', (order: Order) => {
+  started = true;
   if (order.type === 'start') new Worker(order);
+  if (order.type === 'check') void check(order);
 });
 // Killed before it could say what to do.
-process.once('disconnect', exitUnlessStarted);
+process.once('disconnect', () => {
+  if (!started) process.exit(0);
+});
 
 let started = false;
-function exitUnlessStarted(): void {
-  if (!started) process.exit(0);
-}
 
 /** Tells the arbiter; an arbiter that is gone hears nothing, and `disconnect` tells us so. */
 function report(message: Report, then: () => void = () => {}): void {
@@ -42,128 +48,133 @@ function report(message: Report, then: () => void = () => {}): void {
 }
 
 type StartOrder = Extract<Order, { type: 'start' }>;
+type CheckOrder = Extract<Order, { type: 'check' }>;
+type Leave = Pick<Extract<Order, { type: 'leave' }>, 'how' | 'abandoned'>;
 
+/** Serves from start to end. */
 class Worker {
   readonly #order: StartOrder;
   readonly #log: OpenLog;
   #accessLog: OpenLog | undefined;
-  /** What is to be drained one day; how the queue is treated is known only then. */
-  #draining: Omit<Draining, 'queue'> | undefined;
+  /** What is to be drained one day; how the queues are treated is known only then. */
+  #serving: (Omit<Draining, 'listening'> & { listening: Listening[] }) | undefined;
   #drain: Drain | undefined;
+  /** From the first listen(2) on: the kernel may have handed us something. */
+  #mayHaveConnections = false;
+  /** Told to leave between that and being ready. */
+  #early: Leave | undefined;
   /** The app throws outside of any request's handler: from then on the process is not to be trusted. */
   #broken = false;
+  /** Whether the sockets' public names go with us, should the arbiter be killed. */
+  #responsible: boolean;
 
   constructor(order: StartOrder) {
-    started = true;
     this.#order = order;
+    this.#responsible = order.published;
+    process.title = `fasticorn: worker ${order.worker} gen ${order.generation}`;
     this.#log = openErrorLog(order.config, { worker: order.worker }, isRequestNoise);
-    process.on('message', (next: Order) => {
-      if (next.type === 'leave') void this.#leave(next.how);
-    });
+    process.on('message', (next: Order) => this.#obey(next));
     process.on('disconnect', () => this.#onOrphaned());
     process.on('uncaughtException', (error) => this.#onUncaught(error));
     process.on('exit', () => {
       this.#accessLog?.flushSync();
       this.#log.flushSync();
     });
-    this.#start().catch((error) => this.#fail(error));
+    this.#start().catch((error) => fail(order.app, error));
   }
 
   async #start(): Promise<void> {
-    const { app: spec, config, socket } = this.#order;
+    const { app: spec, config, sockets } = this.#order;
     this.#accessLog = openAccessLog(config, this.#log.logger);
-    const address = socket?.address ?? config.bind;
-    const { app } = await loadApp(spec, {
-      logger: this.#log.logger,
-      trustProxy: trustProxy(address),
-      requestIdHeader: address.kind === 'unix' ? 'x-request-id' : false,
-      genReqId: requestIds(),
-      keepAliveTimeout: config.keepAlive * 1000,
-      prepare: (created) => {
-        identifyPeers(created.server, address);
-        created.addHook('onRequest', (request, _reply, done) => {
-          remember(request.raw, request);
-          done();
-        });
-      },
-    });
-    if (!socket) {
-      // Only a check: the app has loaded, and nothing is to be served.
-      await app.close();
-      return report({ type: 'ready' }, () => process.exit(0));
-    }
+    const { app } = await loadOnto(
+      spec,
+      config,
+      sockets.map(({ address }) => address),
+      this.#log,
+    );
     const { server } = app;
     const accessLog = this.#accessLog?.logger;
     if (accessLog) logUpgrades(server, accessLog);
-    this.#draining = {
-      server,
-      connections: new Connections(server, accessLog && accessLine(accessLog)),
-      closeApp: () => this.#closeApp(app),
-      gracefulTimeout: config.gracefulTimeout,
-    };
-    adopt(server, socket, config.backlog);
-    try {
-      await app.listen({
+    const connections = new Connections(server, accessLog && accessLine(accessLog));
+    (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
+    this.#mayHaveConnections = true;
+    const listening = await listenOn(server, sockets, config.backlog, (address) =>
+      app.listen({
         // Never a name: for localhost Fastify would open a second server that nobody watches.
         ...(address.kind === 'unix' ? { path: address.path } : { host: '127.0.0.1', port: address.port }),
         listenTextResolver: () => LISTENING,
-      });
-    } catch (error) {
-      // Two servers may bind one port at once; only the first to listen gets it.
-      const reason =
-        errorCode(error) === 'EADDRINUSE' ? 'the port is taken; stop who has it' : 'cannot listen';
-      throw new UserError(`--bind ${formatAddress(address)}: ${reason} (${errorCode(error) ?? error})`);
-    }
+      }),
+    );
+    const closeApp = () => this.#closeApp(app);
+    this.#serving = { listening, connections, closeApp, gracefulTimeout: config.gracefulTimeout };
+    if (config.requestTimeout > 0)
+      enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     report({ type: 'ready' });
+    if (this.#early) void this.#leave(this.#early);
+    startHeartbeat({
+      connections,
+      every: beatEvery(config.timeout),
+      send: (beat) => report({ type: 'beat', beat }),
+    });
   }
 
-  /** Says why the worker cannot serve, and ends. */
-  #fail(error: unknown): void {
-    const { app } = this.#order;
-    const { message, stack } = error instanceof Error ? error : new Error(String(error));
-    const failure: Report =
-      error instanceof UserError
-        ? { type: 'failed', exitCode: error.exitCode, message }
-        : {
-            type: 'failed',
-            exitCode: ExitCode.appFailed,
-            message: `${app} failed to start: ${message}`,
-            stack: stack ?? message,
-          };
-    report(failure, () => process.exit(1));
+  #obey(order: Order): void {
+    switch (order.type) {
+      case 'leave':
+        void this.#leave(order);
+        break;
+      case 'published':
+        this.#responsible = true;
+        break;
+      case 'reopen':
+        this.#log.reopen();
+        this.#accessLog?.reopen();
+    }
   }
 
   #onUncaught(error: unknown): void {
-    if (!this.#draining) {
-      this.#fail(error);
+    if (!this.#serving) {
+      fail(this.#order.app, error);
       return;
     }
     this.#log.logger.fatal({ err: error }, 'the app did not catch this error');
     if (this.#broken) return;
     this.#broken = true;
     report({ type: 'broken' });
-    void this.#leave('retire');
+    void this.#leave({ how: 'retire', abandoned: [] });
   }
 
   /** The arbiter was killed: nobody can hold the socket for a next one, so its name must not stay. */
   #onOrphaned(): void {
-    const { socket, config } = this.#order;
+    const { sockets, config } = this.#order;
     // Nobody is left to end us if a hook of the app hangs.
     setTimeout(() => process.exit(1), config.gracefulTimeout * 1000);
-    if (socket?.inode) for (const name of socket.names) removeIfSame(name, socket.inode);
+    for (const { address, spare, inode } of sockets) {
+      if (!inode || address.kind !== 'unix') continue;
+      if (spare !== undefined && spare !== address.path) removeIfSame(spare, inode);
+      if (this.#responsible) removeIfSame(address.path, inode);
+    }
     this.#log.logger.fatal('the arbiter is gone: answering what has arrived, then ending');
-    void this.#leave('stop');
+    void this.#leave({ how: 'stop', abandoned: [] });
   }
 
-  async #leave(how: Farewell): Promise<void> {
-    if (!this.#draining) process.exit(0);
+  async #leave({ how, abandoned }: Leave): Promise<void> {
+    if (!this.#serving) {
+      if (!this.#mayHaveConnections) process.exit(0);
+      this.#early = { how, abandoned };
+      return;
+    }
     if (this.#drain) {
       if (how === 'quick') this.#drain.hurry();
       return;
     }
-    const isUnix = this.#order.socket?.inode !== undefined;
-    const queue = how !== 'stop' ? 'leave' : isUnix ? 'named' : 'port';
-    this.#drain = new Drain({ ...this.#draining, queue });
+    // Whoever retires has successors, and the names are theirs.
+    if (how === 'retire') this.#responsible = false;
+    const listening = this.#serving.listening.map(({ server, socket }) => {
+      const isLast = how === 'stop' || abandoned.includes(socket.fd);
+      return { server, queue: !isLast ? 'leave' : socket.inode ? 'named' : 'port' } as const;
+    });
+    this.#drain = new Drain({ ...this.#serving, listening });
     if (how === 'quick') this.#drain.hurry();
     const cut = await this.#drain.run();
     if (cut > 0)
@@ -180,17 +191,53 @@ class Worker {
   }
 }
 
-/**
- * Has the server's next listen() use the inherited socket, whatever it asks for, and report the address that was
- * asked for: on a Unix socket, address() would be null, which crashes frameworks.
- */
-function adopt(server: net.Server, { fd, address }: InheritedSocket, backlog: number): void {
-  server.listen = (...args: unknown[]) => {
-    delete (server as Partial<net.Server>).listen;
-    // Only in this form does Node not replace the backlog by 511.
-    const callback = args.at(-1);
-    if (typeof callback === 'function') server.once('listening', callback as () => void);
-    return (server.listen as (options: object, backlog: number) => net.Server)({ fd }, backlog);
-  };
-  if (address.kind === 'unix') server.address = () => address.path;
+/** Loads the app, reports whether that worked, and ends. */
+async function check({ app: spec, config }: CheckOrder): Promise<void> {
+  const log = openErrorLog(config, {}, isRequestNoise);
+  process.on('uncaughtException', (error) => fail(spec, error));
+  try {
+    const { app } = await loadOnto(spec, config, config.bind, log);
+    await app.close();
+    report({ type: 'ready' }, () => process.exit(0));
+  } catch (error) {
+    fail(spec, error);
+  }
+}
+
+/** The app, ready to listen on these addresses; wrapped, as it is a thenable of its own. */
+function loadOnto(
+  spec: AppSpec,
+  config: Config,
+  addresses: readonly Address[],
+  log: OpenLog,
+): Promise<{ app: FastifyInstance }> {
+  return loadApp(spec, {
+    logger: log.logger,
+    trustProxy: trustProxy(addresses),
+    requestIdHeader: requestIdHeader(addresses),
+    genReqId: requestIds(),
+    keepAliveTimeout: config.keepAlive * 1000,
+    prepare: (created) => {
+      identifyPeers(created.server, addresses);
+      created.addHook('onRequest', (request, _reply, done) => {
+        remember(request.raw, request);
+        done();
+      });
+    },
+  });
+}
+
+/** Says why the worker cannot serve, and ends. */
+function fail(app: AppSpec, error: unknown): void {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  const failure: Report =
+    error instanceof UserError
+      ? { type: 'failed', exitCode: error.exitCode, message }
+      : {
+          type: 'failed',
+          exitCode: ExitCode.appFailed,
+          message: `${app} failed to start: ${message}`,
+          stack: stack ?? message,
+        };
+  report(failure, () => process.exit(1));
 }

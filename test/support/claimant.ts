@@ -4,16 +4,16 @@
  */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { type Listener, openListener } from '../../src/arbiter/listener.ts';
+import { type Listener, openListeners } from '../../src/arbiter/listener.ts';
 
 const silent = { onRestored() {}, onForeign() {}, onLost() {} };
 let listener: Listener | undefined;
 
 const steps = {
   async bind(path: string) {
-    const settings = { bind: { kind: 'unix', path }, socketMode: 0o666, socketGroup: undefined } as const;
-    listener = await openListener(settings, silent);
-    await once(createServer().listen({ fd: listener.fd }), 'listening');
+    const settings = { socketMode: 0o666, socketGroup: undefined, takeover: false };
+    [listener] = await openListeners({ bind: [{ kind: 'unix', path }], ...settings }, silent);
+    await once(createServer().listen({ fd: listener!.fd }), 'listening');
     return 'bound';
   },
   async publish() {

@@ -3,9 +3,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -140,6 +140,11 @@ export function temporaryDirectory(t: TestContext): string {
   chmodSync(directory, 0o755);
   afterwards(t, () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   return directory;
+}
+
+/** The names of a socket, and whatever is beside it, but for the control socket and its second name. */
+export function namesOf(socket: string): string[] {
+  return readdirSync(dirname(socket)).filter((name) => !/\.ctl(\.|$)/.test(name));
 }
 
 /** Waits for a state, looking every 10 ms. Throws after `seconds`. */

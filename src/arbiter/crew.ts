@@ -1,0 +1,63 @@
+/**
+ * The worker processes of all generations, and what each was made from. Knows processes, orders and descriptors; how
+ * many there are to be, and when each has to go, is decided elsewhere.
+ */
+import type { Loaded } from '../config/load.ts';
+import type { Farewell, Order } from '../protocol.ts';
+import type { Listener } from './listener.ts';
+import { FIRST_SOCKET_FD, type WorkerEvents, WorkerHandle } from './worker-handle.ts';
+
+/** What the workers of a generation are made from. */
+export interface Setup {
+  number: number;
+  app: string;
+  loaded: Loaded;
+  listeners: readonly Listener[];
+}
+
+/** Runs the workers. */
+export class Crew {
+  readonly #handles = new Map<number, { handle: WorkerHandle; setup: Setup }>();
+
+  /** Starts a worker. `published` says that the sockets' public names are ours. */
+  spawn(id: number, slot: number, setup: Setup, published: boolean, events: WorkerEvents): void {
+    const { number, app, loaded, listeners } = setup;
+    const sockets = listeners.map(({ fd }) => fd);
+    const handle = new WorkerHandle(sockets, loaded.config.chdir ?? '.', events);
+    this.#handles.set(id, { handle, setup });
+    handle.tell({
+      type: 'start',
+      ...{ app, config: loaded.config, worker: slot, generation: number, published },
+      sockets: listeners.map(({ inherited }, index) => ({ fd: FIRST_SOCKET_FD + index, ...inherited })),
+    });
+  }
+
+  /** Tells a worker to go; `kept` are the listeners that others go on accepting on. */
+  dismiss(id: number, how: Farewell, kept: readonly Listener[]): void {
+    const one = this.#handles.get(id);
+    const abandoned = (one?.setup.listeners ?? []).flatMap((listener, index) =>
+      kept.includes(listener) ? [] : [FIRST_SOCKET_FD + index],
+    );
+    one?.handle.tell({ type: 'leave', how, abandoned });
+  }
+
+  /** Tells all workers the same. */
+  tellAll(order: Order): void {
+    for (const { handle } of this.#handles.values()) handle.tell(order);
+  }
+
+  /** Ends a worker without asking it. */
+  kill(id: number): void {
+    this.#handles.get(id)?.handle.kill();
+  }
+
+  /** A worker has ended. */
+  forget(id: number): void {
+    this.#handles.delete(id);
+  }
+
+  /** The process of a worker, unless it has ended or never was. */
+  handle(id: number): WorkerHandle | undefined {
+    return this.#handles.get(id)?.handle;
+  }
+}

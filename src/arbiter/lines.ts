@@ -1,0 +1,54 @@
+/**
+ * What the log says about things that go as they should, and about workers that do not answer. Pure; for how workers
+ * end see `exit-line.ts`.
+ */
+import { formatAddress } from '../address.ts';
+import type { Autopsy } from './autopsy.ts';
+import type { Listener } from './listener.ts';
+import type { RetireReason } from './plan.ts';
+
+const MIB = 1024 * 1024;
+
+/** `1 worker`, `4 workers`. */
+export function countOf(workers: number): string {
+  return workers === 1 ? '1 worker' : `${workers} workers`;
+}
+
+/** The first line that says that somebody can connect, and how. */
+export function publishedLine([first]: readonly Pick<Listener, 'address'>[], took: number): string {
+  const { address } = first!;
+  const target =
+    address.kind === 'unix'
+      ? `--unix-socket ${address.path} http://localhost/`
+      : `http://${formatAddress(address)}/`;
+  return `ready after ${Math.round(took)} ms; try: curl ${target}`;
+}
+
+/** Why a worker goes, to follow its name; undefined where that is said for all of them at once. */
+export function retireLine(why: RetireReason, generation: number): string | undefined {
+  switch (why) {
+    case 'stop':
+    case 'paused':
+      return undefined;
+    case 'new generation':
+      return `goes: generation ${generation} serves`;
+    case 'failed generation':
+      return 'goes: its generation has failed';
+    case 'scaled down':
+      return 'goes: fewer workers are wanted';
+    default:
+      return `goes: its replacement is ready (${why})`;
+  }
+}
+
+/** What was found out about a worker that does not answer. */
+export function autopsyLine({ stack, inFlight, memory }: Autopsy): { fields: object; text: string } {
+  const place = stack.split('\n')[0]?.trim() || 'at an unknown place';
+  const requests = inFlight.map(
+    ({ method, url, id, age }) => `${method} ${url} (id ${id}, ${Math.round(age)} ms)`,
+  );
+  const flying = requests.length > 0 ? `; in flight: ${requests.join(', ')}` : '; no request in flight';
+  const message = `is blocked ${place}${flying}; rss ${Math.round(memory.rss / MIB)} MiB`;
+  const err = Object.assign(new Error('blocked'), { name: 'Blocked', stack: `Blocked\n${stack}` });
+  return { fields: { err, inFlight, memory }, text: message };
+}

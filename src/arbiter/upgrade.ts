@@ -1,0 +1,138 @@
+/**
+ * A new arbiter in the place of this one: how it is started with our sockets, and what the two say to each other
+ * until it has taken over or has failed. Knows processes and descriptors; when to go is decided by `arbiter.ts`.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Outcome } from '../commands.ts';
+import { type Heirloom, heirloomOf, type Listener } from './listener.ts';
+
+/** The variable in which a successor finds its heirlooms, as JSON. */
+export const HEIRLOOMS = 'FASTICORN_HEIRLOOMS';
+/** The descriptors 0, 1 and 2 are standard streams and 3 is the IPC channel; the sockets follow. */
+const FIRST_FD = 4;
+/** How long a successor may take to end after SIGTERM, in milliseconds. */
+const BACK_OUT = 10_000;
+
+/** How this process was started, so that its like can be started again. */
+export interface Invocation {
+  /** The script and its arguments, without Node. */
+  argv: readonly string[];
+  directory: string;
+  env: NodeJS.ProcessEnv;
+  /** Why a successor could not stay alive here, in words; undefined if it can. */
+  tiedToUs: string | undefined;
+}
+
+/** Successor to predecessor. */
+type Message =
+  /** Its workers are ready: it asks to take over, and to keep the listeners with these keys. */
+  | { type: 'ready'; keeps: string[] }
+  /** It has taken over. */
+  | { type: 'in-office' }
+  | { type: 'failed'; message: string; stack?: string | undefined };
+/** Predecessor to successor: everything is yours. */
+type Consent = { type: 'yours' };
+
+/** A successor that is being started. */
+export class Successor {
+  readonly #child: ChildProcess;
+  readonly #done: Promise<Outcome>;
+  #finish: (outcome: Outcome) => void = () => {};
+
+  /**
+   * @param node the Node binary to run it with.
+   * @param onReady it could take over, and keeps the listeners with these keys: do what has to be done before that;
+   *   false to refuse.
+   */
+  constructor(
+    node: string,
+    { argv, directory, env }: Invocation,
+    listeners: readonly Listener[],
+    onReady: (keeps: string[]) => boolean,
+  ) {
+    const heirlooms = listeners.map((listener, index) => heirloomOf(listener, FIRST_FD + index));
+    this.#done = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    this.#child = spawn(node, [...process.execArgv, ...argv], {
+      cwd: directory,
+      env: { ...env, [HEIRLOOMS]: JSON.stringify(heirlooms) },
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...listeners.map(({ fd }) => fd)],
+    });
+    const fail = (message: string, stack?: string) => this.#finish({ ok: false, message, stack });
+    this.#child.on('message', (message: Message) => {
+      if (message.type === 'failed') fail(message.message, message.stack);
+      else if (message.type === 'in-office')
+        this.#finish({ ok: true, message: `the arbiter with pid ${this.#child.pid} serves` });
+      else if (onReady(message.keeps)) this.#child.send({ type: 'yours' } satisfies Consent, () => {});
+    });
+    this.#child.on('error', (error) => fail(`${node} could not be started: ${error.message}`));
+    this.#child.on('exit', (code, signal) =>
+      fail(`the new arbiter ended before it could take over (${signal ?? `exit code ${code}`})`),
+    );
+  }
+
+  /** Its process id, for the log. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Resolves when it serves, or cannot; its process has ended then. */
+  async outcome(): Promise<Outcome> {
+    const outcome = await this.#done;
+    if (outcome.ok) {
+      this.#child.disconnect();
+      this.#child.unref();
+    } else await this.#ended();
+    return outcome;
+  }
+
+  /** Has it end without taking over. */
+  abort(): void {
+    this.#child.kill('SIGTERM');
+  }
+
+  async #ended(): Promise<void> {
+    const child = this.#child;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => child.kill('SIGKILL'), BACK_OUT);
+      child.once('exit', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      child.kill('SIGTERM');
+    });
+  }
+}
+
+/** What a successor says to its predecessor. */
+export interface Predecessor {
+  heirlooms: readonly Heirloom[];
+  /** Asks to take over. Resolves when we may: with its consent, or because it has gone. */
+  ask(listeners: readonly Listener[]): Promise<void>;
+  /** We have taken over. */
+  inOffice(): void;
+  /** We cannot. */
+  failed(message: string, stack?: string): void;
+}
+
+/** Reads what a predecessor has left us, or undefined if there is none. The channel to it is this process's own. */
+export function predecessor(heirlooms: string | undefined): Predecessor | undefined {
+  if (heirlooms === undefined || !process.send) return undefined;
+  const send = (message: Message) => {
+    if (process.connected) process.send!(message, undefined, undefined, () => {});
+  };
+  return {
+    heirlooms: JSON.parse(heirlooms) as Heirloom[],
+    ask: (listeners) =>
+      new Promise((resolve) => {
+        process.once('message', () => resolve());
+        process.once('disconnect', resolve);
+        if (!process.connected) resolve();
+        send({ type: 'ready', keeps: listeners.map(({ key }) => key) });
+      }),
+    inOffice: () => send({ type: 'in-office' }),
+    failed: (message, stack) => send({ type: 'failed', message, stack }),
+  };
+}

@@ -1,0 +1,91 @@
+/**
+ * The commands for a running server: finds it, asks it, waits for the answer and prints that. Knows the command
+ * line's side; what the server does is the arbiter's business.
+ */
+import { readlinkSync } from 'node:fs';
+import { readPid } from './arbiter/pid-file.ts';
+import { type Outcome, signals } from './commands.ts';
+import type { Loaded, VerbCall } from './config/load.ts';
+import { ask } from './control-client.ts';
+import { ExitCode, UserError } from './errors.ts';
+import { controlPath, type Health, type Status } from './status.ts';
+import { statusTable } from './status-table.ts';
+
+/** Where the texts for people and programs go. */
+export interface Output {
+  print(text: string): void;
+  complain(text: string): void;
+  columns: number;
+}
+
+/**
+ * Carries out a command and returns the exit code: 0 if the server did it, or, for `status`, if it is healthy.
+ *
+ * @throws UserError if there is no server to ask.
+ */
+export async function operate(verb: VerbCall, loaded: Loaded, output: Output): Promise<number> {
+  if (isByPid(loaded)) return signal(verb, loaded.config.pid!, output);
+  const path = controlPath(loaded.config, 0);
+  if (path === undefined)
+    throw new UserError('the control socket is off (--control-socket); use --pid FILE to send a signal');
+  return verb.name === 'status' ? status(path, verb, output) : order(path, verb, output);
+}
+
+/** With `--pid`, and nothing else that says where the server is, only a signal can be sent. */
+function isByPid({ origins }: Loaded): boolean {
+  return origins.pid.from === 'flag' && origins.controlSocket.from !== 'flag' && origins.bind.from !== 'flag';
+}
+
+function signal({ name, argument }: VerbCall, pidFile: string, { print }: Output): number {
+  const found = Object.entries(signals).find(([, wish]) => wish.verb === name && wish.argument === argument);
+  const what = [name, argument].filter(Boolean).join(' ');
+  if (!found)
+    throw new UserError(`there is no signal for ${what}: use --control-socket, or --bind, in place of --pid`);
+  const pid = readPid(pidFile);
+  process.kill(pid, found[0]);
+  print(`${found[0]} was sent to pid ${pid}`);
+  return ExitCode.ok;
+}
+
+async function order(
+  path: string,
+  { name, argument, noWait }: VerbCall,
+  { print, complain }: Output,
+): Promise<number> {
+  const url = `/${name}${argument === undefined ? '' : `/${encodeURIComponent(argument)}`}`;
+  const { body } = await ask(path, 'POST', noWait ? `${url}?wait=no` : url);
+  const { ok, message, stack } = body as Outcome;
+  if (ok) print(message);
+  else complain(`fasticorn: ${name} failed: ${message}${stack ? `\n${stack}` : ''}`);
+  return ok ? ExitCode.ok : ExitCode.usage;
+}
+
+async function status(
+  path: string,
+  { json }: VerbCall,
+  { print, complain, columns }: Output,
+): Promise<number> {
+  const [{ body }, { body: health }] = await Promise.all([
+    ask(path, 'GET', '/status'),
+    ask(path, 'GET', '/healthz'),
+  ]);
+  const found = body as Status;
+  print(json ? JSON.stringify(found, null, 2) : statusTable(found, columns));
+  const { healthy, reason } = health as Health;
+  if (!healthy) complain(`fasticorn: not healthy: ${reason}`);
+  if (isElsewhere(found))
+    complain(`fasticorn: this server runs in another container, with pid ${found.arbiter.pid}`);
+  return healthy && !isElsewhere(found) ? ExitCode.ok : ExitCode.usage;
+}
+
+/**
+ * Whether the answer came from another container: during a takeover both reach the one that has the path, and a
+ * health check must not take it for its own.
+ */
+function isElsewhere({ arbiter: { pidNamespace } }: Status): boolean {
+  try {
+    return pidNamespace !== null && pidNamespace !== readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return false;
+  }
+}
