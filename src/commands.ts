@@ -35,7 +35,7 @@ export const verbs = {
   }),
   scale: verb({
     signals: { SIGTTIN: '+1', SIGTTOU: '-1' },
-    argument: 'N, +N or -N',
+    argument: 'N|+N|-N',
     accepts: (argument) => argument !== undefined && /^[+-]?\d{1,4}$/.test(argument),
     waits: false,
     help: 'Run so many workers, or so many more or fewer; never less than one.',
@@ -63,6 +63,17 @@ export const verbs = {
     help: 'Finish everything that has begun, then end. With `now` requests in flight have one second; asked once more, all ends at once.',
   }),
 };
+
+/** What the control socket shows, by the name of the page. */
+export const pages = {
+  status:
+    'Everything: arbiter, workers with their numbers, last exits with reasons, accept queues, settings and where each came from. What `fasticorn status --json` prints.',
+  healthz: '200 while at least one current worker is ready, otherwise 503.',
+  readyz: '200 while the server wants traffic, 503 also while it is paused or stopping.',
+} as const;
+
+/** The name of a page: `healthz`. */
+export type PageName = keyof typeof pages;
 
 /** The name of a verb: `reload`. */
 export type VerbName = keyof typeof verbs;

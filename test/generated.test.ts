@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { generated, withReference } from './support/generate.ts';
+import { generated, withTable } from './support/generate.ts';
 
 describe('generated files', () => {
   it('are what `npm run generate` would write', () => {
@@ -11,13 +11,19 @@ describe('generated files', () => {
 
   it('keep the text around the markers, however often they are written', () => {
     const text = 'before\n<!-- settings:begin -->\nold\n<!-- settings:end -->\nafter\n';
-    const once = withReference(text, '| $& |');
+    const once = withTable(text, 'settings', '| $& |');
     assert.equal(once, 'before\n<!-- settings:begin -->\n\n| $& |\n\n<!-- settings:end -->\nafter\n');
-    assert.equal(withReference(once, '| $& |'), once);
+    assert.equal(withTable(once, 'settings', '| $& |'), once);
   });
 
   it('are refused without both markers, rather than written somewhere', () => {
-    assert.throws(() => withReference('no markers', 'text'), /README\.md: expected <!-- settings:begin -->/);
-    assert.throws(() => withReference('<!-- settings:end --><!-- settings:begin -->', 'text'), /README\.md/);
+    assert.throws(
+      () => withTable('no markers', 'settings', 'text'),
+      /README\.md: expected <!-- settings:begin -->/,
+    );
+    assert.throws(
+      () => withTable('<!-- settings:end --><!-- settings:begin -->', 'settings', 'text'),
+      /README\.md/,
+    );
   });
 });

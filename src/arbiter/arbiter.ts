@@ -79,6 +79,7 @@ export class Arbiter {
   #shared: readonly Listener[] | undefined;
   #yielding: 'no' | 'asked' | 'done' = 'no';
   #finish: (exitCode: number) => void = () => {};
+  #title = '';
   readonly #finished: Promise<number>;
 
   constructor(options: ArbiterOptions) {
@@ -264,6 +265,7 @@ export class Arbiter {
   #rollBack(why: string): void {
     if (this.#state.generations.length === 1) {
       this.#log.fatal(why);
+      this.#options.predecessor?.failed(why, this.#trialStack);
       this.#state = change.ending(this.#state, 'now', ExitCode.bootFailed, performance.now());
       return;
     }
@@ -434,7 +436,13 @@ export class Arbiter {
       break;
     }
     this.#forgetGenerations();
-    process.title = `fasticorn: arbiter [${this.#running.app}] ${countOf(current(this.#state).wanted)}`;
+    this.#showTitle();
+  }
+
+  /** What `ps` shows. */
+  #showTitle(): void {
+    const title = `fasticorn: arbiter [${this.#running.app}] ${countOf(current(this.#state).wanted)}`;
+    if (this.#title !== title) process.title = this.#title = title;
   }
 
   #forgetGenerations(): void {

@@ -6,7 +6,7 @@ import { chmodSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Command, type Outcome, type VerbName, verbNames, verbs } from '../commands.ts';
+import { type Command, type Outcome, pages, type VerbName, verbNames, verbs } from '../commands.ts';
 import { UserError } from '../errors.ts';
 import { inodeOf, sameInode } from '../inode.ts';
 import type { Health, Status } from '../status.ts';
@@ -274,7 +274,7 @@ function directory(): string {
     if (argument === undefined) return `POST /${verb}`;
     return accepts?.(undefined) ? `POST /${verb}[/${argument}]` : `POST /${verb}/(${argument})`;
   });
-  return ['GET /status', 'GET /healthz', 'GET /readyz', ...orders].join(', ');
+  return [...Object.keys(pages).map((name) => `GET /${name}`), ...orders].join(', ');
 }
 
 /** The steps of a path, or undefined if a percent sign is not followed by what belongs there. */

@@ -5,7 +5,6 @@
  */
 
 import type { Config } from '../config/settings.ts';
-import { ask, askToYield } from '../control-client.ts';
 import { UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { controlPath } from '../status.ts';
@@ -53,7 +52,7 @@ export class Office {
     if (!(config.takeover && (await this.#rival()))) return this.#pidFile?.claim();
     if (this.#controlPath === undefined)
       throw new UserError('--takeover: the control socket is off, and without it nobody can be asked to go');
-    await this.#ask(() => ask(this.#controlPath!, 'GET', '/healthz'));
+    await this.#ask(({ ask }) => ask(this.#controlPath!, 'GET', '/healthz'));
   }
 
   /** Opens the control socket, which can be reached once we are in office; without one life goes on. */
@@ -83,13 +82,13 @@ export class Office {
     const { predecessor, config } = this.#options;
     await predecessor?.ask(listeners);
     const rival = !predecessor && config.takeover ? await this.#rival() : undefined;
-    const yielded = rival ? await this.#ask(() => askToYield(this.#controlPath!)) : undefined;
+    const yielded = rival ? await this.#ask(({ askToYield }) => askToYield(this.#controlPath!)) : undefined;
     try {
       for (const listener of listeners) if (!(await listener.publish(yielded !== undefined))) return false;
       // While the control socket is still theirs. A server that does not answer any more goes by itself.
       await yielded?.confirm().catch(() => {});
       this.#assumed = true;
-      this.#pidFile?.write();
+      this.#writePid();
       if (this.#control)
         await this.#publishControl(this.#control).catch((error: Error) =>
           this.#options.log.warn(error.message),
@@ -99,6 +98,16 @@ export class Office {
       yielded?.release();
     }
     return true;
+  }
+
+  /** Who has just taken over is the only one who serves: no pid file is a reason to end then. */
+  #writePid(): void {
+    try {
+      this.#pidFile?.write();
+    } catch (error) {
+      if (!this.isContested) throw error;
+      this.#options.log.error((error as Error).message);
+    }
   }
 
   /** Puts deleted names back; to be called now and then. */
@@ -125,9 +134,9 @@ export class Office {
     return undefined;
   }
 
-  async #ask<T>(question: () => Promise<T>): Promise<T> {
+  async #ask<T>(question: (client: typeof import('../control-client.ts')) => Promise<T>): Promise<T> {
     try {
-      return await question();
+      return await question(await import('../control-client.ts'));
     } catch (error) {
       throw new UserError(
         `--takeover: the server that is there cannot be asked to go: ${(error as Error).message}`,

@@ -2,7 +2,7 @@
  * The settings as people read them: `--help`, `--print-config` and the README's reference. Pure; every text comes
  * without a last newline. What there is to show is in `settings.ts` and `commands.ts`.
  */
-import { verbNames, verbs } from '../commands.ts';
+import { pages, type VerbName, verbNames, verbs } from '../commands.ts';
 import type { Loaded, Origin } from './load.ts';
 import { placeInFile } from './origin.ts';
 import { type Applies, actions, isSwitch, rows, type Setting, status, verbFlags } from './settings.ts';
@@ -71,9 +71,7 @@ export function help(version: string, columns: number): string {
 
 function commandEntries(): Group['entries'] {
   const commands = verbNames.map((name) => {
-    const { argument, accepts, help } = verbs[name];
-    const shown = argument && (accepts?.(undefined) ? ` [${argument}]` : ` ${argument}`);
-    return { left: `  ${name}${shown ?? ''}`, help: firstSentence(help), notes: [] };
+    return { left: `  ${withArgument(name)}`, help: firstSentence(verbs[name].help), notes: [] };
   });
   const flags = Object.values(verbFlags).map(({ flag, of, help }) => ({
     left: `${shortColumn(undefined)}--${flag}`,
@@ -133,6 +131,33 @@ export function markdownReference(): string {
       return [`### ${section}`, '', ...table.map(markdownRow)].join('\n');
     })
     .join('\n\n');
+}
+
+/** The verbs in Markdown: what each means, and the ways to ask for it. */
+export function markdownVerbs(): string {
+  const cells = verbNames.map((name) => [
+    Object.entries(verbs[name].signals)
+      .map(([signal, argument]) => code(signal.slice(3)) + (argument ? ` (${argument})` : ''))
+      .join(', '),
+    code(`fasticorn ${withArgument(name)}`),
+    code(`POST /${withArgument(name).replace(' ', '/')}`),
+    prose(verbs[name].help),
+  ]);
+  const table = [['Signal', 'Command', 'Control socket', 'Meaning'], ['---', '---', '---', '---'], ...cells];
+  return table.map(markdownRow).join('\n');
+}
+
+/** What the control socket shows, in Markdown. */
+export function markdownPages(): string {
+  const cells = Object.entries(pages).map(([name, text]) => [code(`GET /${name}`), prose(text)]);
+  return [['Page', 'What it says'], ['---', '---'], ...cells].map(markdownRow).join('\n');
+}
+
+/** A verb and what may follow it: `stop [now]`. */
+function withArgument(name: VerbName): string {
+  const { argument, accepts } = verbs[name];
+  if (argument === undefined) return name;
+  return `${name} ${accepts?.(undefined) ? `[${argument}]` : argument}`;
 }
 
 /** When a value that was changed in the file takes effect. */

@@ -3,27 +3,27 @@
  * line, the environment, the config file, `--help`, `--print-config` and the README's reference are all made from it.
  * Knows nothing about where values come from (`load.ts`) or how they are shown (`render.ts`).
  */
-import { type Address, formatAddress, parseAddress } from '../address.ts';
+import type { Address } from '../address.ts';
 import { type VerbName, verbNames, verbs } from '../commands.ts';
+import {
+  address,
+  choice,
+  errorLog,
+  group,
+  integer,
+  type Kind,
+  list,
+  octalMode,
+  onOff,
+  seconds,
+  secondsFrom,
+  text,
+} from './kinds.ts';
 
 /** What a default may depend on: found out once by the command line, so that this table stays pure. */
 export interface Machine {
   /** CPUs that this process may use, after affinity and cgroup quota; at least 1. */
   cpus: number;
-}
-
-/** How a value is read and shown. */
-export interface Kind<T> {
-  /** The word that stands for a value in `--help`, e.g. `SECONDS`; empty for a switch. */
-  placeholder: string;
-  /** Reads a flag's or variable's text. Throws an Error whose message begins with "expected". */
-  parse(text: string): T;
-  /** Takes a value of the config file: a string as `parse` does, or the type itself. Throws as `parse` does. */
-  accept(value: unknown): T;
-  /** The text that `parse` reads back as the same value. */
-  show(value: T): string;
-  /** A repeated flag adds to the value, where otherwise the last one wins; its text is separated by commas. */
-  isList?: true;
 }
 
 /**
@@ -51,155 +51,6 @@ export interface Setting<T> {
   section: 'Socket' | 'Workers' | 'Requests' | 'Logging' | 'Server';
   applies: Applies;
 }
-
-/** A kind whose values in a file are of a type that has the same text as on the command line. */
-const kind = <T>(row: Omit<Kind<T>, 'accept'>, type: 'string' | 'number' | 'boolean'): Kind<T> => ({
-  ...row,
-  accept(value) {
-    if (typeof value === type || typeof value === 'string') return row.parse(String(value));
-    throw new Error(`expected a ${type}`);
-  },
-});
-
-const text = (placeholder: string): Kind<string> =>
-  kind(
-    {
-      placeholder,
-      parse(value) {
-        if (value === '') throw new Error('expected a value, got an empty one');
-        if (value.includes('\0')) throw new Error('expected a value without a NUL character');
-        return value;
-      },
-      show: (value) => value,
-    },
-    'string',
-  );
-
-/** Groups have numbers, too. */
-const group: Kind<string> = {
-  ...text('GROUP'),
-  accept: (value) => text('GROUP').accept(Number.isSafeInteger(value) ? String(value) : value),
-};
-
-/** As the access log can be turned off by that word, somebody will try. */
-const errorLog: Kind<string> = kind(
-  {
-    ...text('FILE'),
-    parse(value) {
-      if (value === 'off') throw new Error('expected a file or -; to silence the log use --log-level silent');
-      return text('FILE').parse(value);
-    },
-  },
-  'string',
-);
-
-const integer = (placeholder: string, least: number, most: number): Kind<number> =>
-  kind(
-    {
-      placeholder,
-      parse(value) {
-        const number = Number(value);
-        if (!/^\d+$/.test(value) || number < least || number > most) {
-          throw new Error(`expected a whole number from ${least} to ${most}`);
-        }
-        return number;
-      },
-      show: String,
-    },
-    'number',
-  );
-
-/** Longer than any sensible timeout, and short enough for a 32-bit timer in milliseconds. */
-const A_WEEK = 604_800;
-
-const secondsFrom = (least: number, orOff: '' | '0 (off) or ' = ''): Kind<number> =>
-  kind(
-    {
-      placeholder: 'SECONDS',
-      parse(value) {
-        const number = Number(value);
-        const isOff = orOff !== '' && number === 0;
-        if (!/^\d+(\.\d+)?$/.test(value) || (!isOff && (number < least || number > A_WEEK))) {
-          throw new Error(`expected ${orOff}a number of seconds from ${least} to ${A_WEEK}`);
-        }
-        return number;
-      },
-      show: String,
-    },
-    'number',
-  );
-
-const seconds = secondsFrom(0.001);
-
-const octalMode: Kind<number> = {
-  placeholder: 'MODE',
-  parse(value) {
-    if (!/^(0o?)?[0-7]{3}$/.test(value)) throw new Error('expected an octal mode such as 0660');
-    return Number.parseInt(value.replace('0o', ''), 8);
-  },
-  accept(value) {
-    if (typeof value === 'string') return octalMode.parse(value);
-    // A number is the mode itself: in a file it is written 0o660. Who writes 660 has forgotten the 0o.
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0o777) return value;
-    throw new Error("expected an octal mode such as '0660', or 0o660 in JavaScript");
-  },
-  show: (mode) => `0${mode.toString(8).padStart(3, '0')}`,
-};
-
-const onOff: Kind<boolean> = kind(
-  {
-    placeholder: '',
-    parse(value) {
-      if (/^(1|true|yes|on)$/i.test(value)) return true;
-      if (/^(0|false|no|off)$/i.test(value)) return false;
-      throw new Error('expected true or false');
-    },
-    show: String,
-  },
-  'boolean',
-);
-
-const choice = <const T extends string>(placeholder: string, ...choices: T[]): Kind<T> =>
-  kind(
-    {
-      placeholder,
-      parse(value) {
-        const found = choices.find((one) => one === value);
-        if (!found) throw new Error(`expected one of ${choices.join(', ')}`);
-        return found;
-      },
-      show: (value) => value,
-    },
-    'string',
-  );
-
-const address: Kind<Address> = kind(
-  { placeholder: 'ADDRESS', parse: parseAddress, show: formatAddress },
-  'string',
-);
-
-/** One value or more of a kind, each only once: as text separated by commas, in a file also as an array. */
-const list = <T>(item: Kind<T>): Kind<T[]> => {
-  const eachOnce = (values: T[]): T[] => {
-    const texts = values.map(item.show);
-    const twice = texts.find((one, index) => texts.indexOf(one) < index);
-    if (twice !== undefined) throw new Error(`expected each only once, got ${JSON.stringify(twice)} twice`);
-    return values;
-  };
-  const parseAll = (value: string): T[] => value.split(',').map((one) => item.parse(one.trim()));
-  return {
-    placeholder: item.placeholder,
-    isList: true,
-    parse: (value) => eachOnce(parseAll(value)),
-    accept(value) {
-      if (typeof value === 'string') return eachOnce(parseAll(value));
-      if (!Array.isArray(value) || value.length === 0 || value.some((one) => typeof one !== 'string'))
-        throw new Error('expected a string or an array of strings');
-      return eachOnce((value as string[]).flatMap(parseAll));
-    },
-    show: (values) => values.map(item.show).join(','),
-  };
-};
 
 const setting = <T>(row: Setting<T>): Setting<T> => row;
 

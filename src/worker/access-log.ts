@@ -32,6 +32,11 @@ export function remember(request: IncomingMessage, facts: RequestFacts): void {
   (request as { [kFacts]?: RequestFacts })[kFacts] = facts;
 }
 
+/** The id that the framework or, if that has not seen the request, the proxy gave. */
+export function requestId(request: IncomingMessage): string {
+  return String((request as { [kFacts]?: RequestFacts })[kFacts]?.id ?? request.headers['x-request-id'] ?? '');
+}
+
 /** Returns what writes the line of a request that is over. */
 export function accessLine(log: Logger): OnOver {
   return (request, response, began, over) =>
@@ -53,7 +58,7 @@ function write(log: Logger, request: IncomingMessage, status: number, ms: number
   const facts = (request as { [kFacts]?: RequestFacts })[kFacts];
   const { headers } = request;
   log.info({
-    reqId: clip(String(facts?.id ?? headers['x-request-id'] ?? ''), LIMITS.reqId),
+    reqId: clip(requestId(request), LIMITS.reqId),
     method: clip(request.method ?? '', LIMITS.method),
     url: clip(request.url ?? '', LIMITS.url),
     status,

@@ -9,7 +9,7 @@ import { ExitCode, UserError } from '../errors.ts';
 import { removeIfSame } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
-import { accessLine, logUpgrades, remember } from './access-log.ts';
+import { accessLine, logUpgrades, remember, requestId } from './access-log.ts';
 import { isRequestNoise, LISTENING } from './app-log.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
@@ -95,7 +95,7 @@ class Worker {
     const { server } = app;
     const accessLog = this.#accessLog?.logger;
     if (accessLog) logUpgrades(server, accessLog);
-    const connections = new Connections(server, accessLog && accessLine(accessLog));
+    const connections = new Connections(server, accessLog && accessLine(accessLog), requestId);
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     this.#mayHaveConnections = true;
     const listening = await listenOn(server, sockets, config.backlog, (address) =>

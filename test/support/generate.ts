@@ -1,14 +1,11 @@
 /**
- * Writes the files that are made from the source: the settings reference in README.md, and nginx/nginx.conf.
+ * Writes what is made from the source: the tables of README.md, and nginx/nginx.conf.
  * Run by `npm run generate`; `generated.test.ts` checks that somebody did.
  */
 import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { markdownReference } from '../../src/config/render.ts';
+import { markdownPages, markdownReference, markdownVerbs } from '../../src/config/render.ts';
 import { nginxConf } from '../../src/nginx.ts';
-
-const BEGIN = '<!-- settings:begin -->';
-const END = '<!-- settings:end -->';
 
 export interface Generated {
   /** The path below the root of the repository. */
@@ -23,21 +20,27 @@ export interface Generated {
 export function generated(): Generated[] {
   const readme = read('README.md');
   return [
-    { file: 'README.md', current: readme, wanted: withReference(readme, markdownReference()) },
+    { file: 'README.md', current: readme, wanted: withTables(readme) },
     { file: 'nginx/nginx.conf', current: read('nginx/nginx.conf'), wanted: nginxConf() },
   ];
 }
 
+function withTables(readme: string): string {
+  const tables = { verbs: markdownVerbs(), pages: markdownPages(), settings: markdownReference() };
+  return Object.entries(tables).reduce((text, [name, table]) => withTable(text, name, table), readme);
+}
+
 /**
- * The text with the reference between its markers.
+ * The text with a table between its markers, `<!-- name:begin -->` and `<!-- name:end -->`.
  *
  * @throws Error if the text does not have the two markers, in order.
  */
-export function withReference(text: string, reference: string): string {
-  const begin = text.indexOf(BEGIN);
-  const end = text.indexOf(END, begin);
-  if (begin < 0 || end < 0) throw new Error(`README.md: expected ${BEGIN} and, after it, ${END}`);
-  return `${text.slice(0, begin + BEGIN.length)}\n\n${reference}\n\n${text.slice(end)}`;
+export function withTable(text: string, name: string, table: string): string {
+  const [first, last] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
+  const begin = text.indexOf(first);
+  const end = text.indexOf(last, begin);
+  if (begin < 0 || end < 0) throw new Error(`README.md: expected ${first} and, after it, ${last}`);
+  return `${text.slice(0, begin + first.length)}\n\n${table}\n\n${text.slice(end)}`;
 }
 
 function pathOf(file: string): string {
