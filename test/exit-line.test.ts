@@ -43,6 +43,12 @@ describe('A worker that dies', () => {
       'error: died: it exited with code 0 before it was ready',
     );
   });
+  it('without ever having been a process says why', () => {
+    assert.equal(
+      say(serving, worker({ phase: 'booting' }), { error: new Error('spawn ENOENT') }),
+      'error: died: it could not be started: spawn ENOENT before it was ready',
+    );
+  });
   it('before any was ready is fatal', () => {
     assert.match(say(starting, worker({ phase: 'booting' }), { code: 1 }), /^fatal: /);
   });
@@ -58,6 +64,26 @@ describe('A worker that we killed', () => {
       say(stopping, worker({ phase: 'retiring', killed: 'graceful timeout' }), KILL),
       'warn: was killed, as it had not ended after 20 s (--graceful-timeout)',
     );
+  });
+  it('because it was stuck, or too slow for a quick stop, says so', () => {
+    assert.equal(
+      say(serving, worker({ killed: 'stuck' }), KILL),
+      'error: was killed, as its event loop had not turned for 30 s (--timeout)',
+    );
+    assert.equal(
+      say(stopping, worker({ phase: 'retiring', killed: 'quick stop' }), KILL),
+      'warn: was killed, as it had not ended in time',
+    );
+  });
+  it('tells the limit that it was started with', () => {
+    const own = { ...limits, gracefulTimeout: 1_500 };
+    const line = say(serving, worker({ phase: 'retiring', killed: 'graceful timeout', limits: own }), KILL);
+    assert.match(line, /after 1\.5 s/);
+  });
+  it('is fatal when it was not ready in time and none ever was, and else an error', () => {
+    const late = worker({ phase: 'booting', killed: 'boot timeout' });
+    assert.match(say(starting, late, KILL), /^fatal: /);
+    assert.match(say(serving, late, KILL), /^error: /);
   });
   it('is not mentioned when everything ends anyway', () => {
     assert.equal(say(stopping, worker({ killed: 'the server is ending' }), KILL), 'nothing');

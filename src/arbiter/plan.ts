@@ -38,8 +38,6 @@ export interface Plan {
 export const QUICK_LIMIT = 3_000;
 /** How long all workers of a generation on trial have to be ready until it is believed: some apps die of what they started. */
 export const PROBATION = 500;
-/** How far the clock and the arbiter's ticks may be apart while the arbiter runs. */
-const SLACK = 2_000;
 
 /** Decides. */
 export function plan(state: State, now: number): Plan {
@@ -144,9 +142,8 @@ function retireReason(state: State, worker: WorkerState): RetireReason | undefin
 
 function killReason({ phase, since, silence, limits }: WorkerState, due: Due): KillReason | undefined {
   if (phase === 'booting') {
-    // An arbiter that was stopped meanwhile has not heard yet who is ready.
-    const ran = silence >= limits.bootTimeout - SLACK;
-    return due(since + limits.bootTimeout) && ran ? 'boot timeout' : undefined;
+    // In ticks as well: an arbiter that was stopped meanwhile has not heard yet who is ready.
+    return due(since + limits.bootTimeout) && silence >= limits.bootTimeout ? 'boot timeout' : undefined;
   }
   if (silence >= limits.timeout) return 'stuck';
   return phase === 'retiring' && due(since + limits.gracefulTimeout) ? 'graceful timeout' : undefined;

@@ -1,6 +1,7 @@
 /**
  * What a reload may change. Pure: the configuration is read again by `configuration.ts`, and applied by the arbiter.
  */
+import { UserError } from '../errors.ts';
 import type { Loaded } from './load.ts';
 import { type Config, rows, type SettingName } from './settings.ts';
 
@@ -11,8 +12,16 @@ export interface Reloaded {
   notes: string[];
 }
 
-/** Joins what is running with what was read again: settings that only a restart can change stay as they are. */
+/**
+ * Joins what is running with what was read again: settings that only a restart can change stay as they are.
+ *
+ * @throws UserError if the config file has gone: without it everything would fall back to the defaults.
+ */
 export function reloaded(running: Loaded, fresh: Loaded): Reloaded {
+  if (running.config.config !== undefined && fresh.config.config === undefined)
+    throw new UserError(
+      `${running.config.config}: the config file has gone; put it back, or restart without it`,
+    );
   const config: Partial<Record<SettingName, unknown>> = { ...fresh.config };
   const origins = { ...fresh.origins };
   const notes: string[] = [];
