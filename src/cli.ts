@@ -27,7 +27,8 @@ const directory = startDirectory(process.cwd(), process.env.PWD);
 const before = predecessor(process.env[HEIRLOOMS]);
 delete process.env[HEIRLOOMS];
 
-const configuration = () => configure({ argv, env: process.env, machine: machine(), directory });
+const configuration = (signal?: AbortSignal) =>
+  configure({ argv, env: process.env, machine: machine(), directory, signal });
 
 /** Runs the command and resolves with the exit code. */
 async function main(): Promise<number> {
@@ -60,7 +61,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   }
   const arbiter = new Arbiter({
     ...{ version: version(), loaded, listeners, pathEvents: events, office, log, predecessor: before },
-    reconfigure: async (running) => reloaded(running, await configuration()),
+    reconfigure: async (running, signal) => reloaded(running, await configuration(signal)),
     show: shown,
     invocation: invocation(),
     onTerminal: isatty(0) || isatty(1) || isatty(2),

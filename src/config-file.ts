@@ -19,6 +19,8 @@ export interface ReadOptions {
   env: Readonly<Record<string, string | undefined>>;
   /** How long JavaScript may take, in seconds. */
   limit?: number;
+  /** Ends JavaScript early. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What the process of a file says: the entries of its default export, or what went wrong. */
@@ -181,13 +183,18 @@ try {
 `;
 
 /** Runs a JavaScript file in a process of its own, which is gone when this returns. */
-function runFile(path: string, file: string, { directory, env, limit = 10 }: ReadOptions): Promise<Answer> {
+function runFile(
+  path: string,
+  file: string,
+  { directory, env, limit = 10, signal }: ReadOptions,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     // What the file prints goes to standard error: standard output belongs to the access log and `--print-config`.
     const child = spawn(process.execPath, ['--input-type=module', '--eval', PROGRAM, file], {
       cwd: directory,
       env,
       stdio: ['ignore', 2, 2, 'pipe'],
+      ...(signal && { signal, killSignal: 'SIGKILL' }),
     });
     const kill = () => child.kill('SIGKILL');
     let isLate = false;

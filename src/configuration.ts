@@ -7,10 +7,10 @@ import { statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { type Address, formatAddress } from './address.ts';
-import { namedConfigFile, winningAction } from './config/command-line.ts';
+import { namedConfigFile, readCommandLine, winningAction } from './config/command-line.ts';
 import { type ConfigFile, type Loaded, load } from './config/load.ts';
 import { invalid } from './config/origin.ts';
-import { type Config, type Machine, settings } from './config/settings.ts';
+import { type Config, type Machine, type SettingName, settings } from './config/settings.ts';
 import { readConfigFile } from './config-file.ts';
 import { errorCode, UserError } from './errors.ts';
 
@@ -22,6 +22,8 @@ export interface Input {
   machine: Machine;
   /** The absolute path of the directory that the operator is in; see `startDirectory`. */
   directory: string;
+  /** Gives up on a config file that takes its time. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What the operator asked for, with absolute paths. */
@@ -37,10 +39,11 @@ const CONFIG_FILES = ['fasticorn.config.mjs', 'fasticorn.config.js', 'fasticorn.
  *
  * @throws UserError of one line that names the flag, variable or line of the file, its value and what was expected.
  */
-export async function configure({ argv, env, machine, directory }: Input): Promise<Configured> {
+export async function configure({ argv, env, machine, directory, signal }: Input): Promise<Configured> {
   // Who asks for help because the file is wrong gets it.
   const asksForHelp = winningAction(argv) !== undefined;
-  const file = asksForHelp ? undefined : await findConfigFile(argv, env, directory);
+  const needsFile = !asksForHelp && !namesServer(argv);
+  const file = needsFile ? await findConfigFile({ argv, env, directory, signal }) : undefined;
   const loaded = load(argv, env, machine, file);
   const chdir = resolve(directory, loaded.config.chdir ?? '.');
   // A running server may be stopped after its directory is gone.
@@ -71,19 +74,23 @@ export async function configure({ argv, env, machine, directory }: Input): Promi
   };
 }
 
-async function findConfigFile(
-  argv: Input['argv'],
-  env: Input['env'],
-  directory: string,
-): Promise<ConfigFile | undefined> {
+/** Whether the flags alone say which running server is meant: then a file that is wrong keeps nobody from stopping it. */
+function namesServer(argv: Input['argv']): boolean {
+  const { verb, given } = readCommandLine(argv);
+  const isPlace = (name: SettingName) => isAbsolute(String(given.get(name)?.value ?? ''));
+  return verb !== undefined && (isPlace('controlSocket') || (isPlace('pid') && !given.has('bind')));
+}
+
+async function findConfigFile(from: Omit<Input, 'machine'>): Promise<ConfigFile | undefined> {
+  const { argv, env, directory, signal } = from;
   const named = namedConfigFile(argv, env);
   if (named) {
     const { path, origin } = named;
-    if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env });
+    if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env, signal });
     throw invalid('config', { value: path, origin }, `expected a file, but there is none in ${directory}`);
   }
   for (const path of CONFIG_FILES) {
-    if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env });
+    if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env, signal });
   }
   return undefined;
 }

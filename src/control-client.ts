@@ -7,6 +7,9 @@ import { text } from 'node:stream/consumers';
 import type { Outcome } from './commands.ts';
 import { errorCode, UserError } from './errors.ts';
 
+/** How long a server may take to say who it is, in milliseconds. */
+const WHO_LIMIT = 10_000;
+
 /** What the server said. */
 export interface Answer {
   status: number;
@@ -40,6 +43,28 @@ export async function ask(
     return { status: response.statusCode!, body: JSON.parse(await text(response)) };
   } catch (error) {
     throw explained(path, error as Error);
+  }
+}
+
+/**
+ * Asks a server who it is.
+ *
+ * @throws UserError if it does not answer within ten seconds, or is not one of ours.
+ */
+export async function askWho(path: string): Promise<{ pid: number; addresses: string[] }> {
+  const signal = AbortSignal.timeout(WHO_LIMIT);
+  try {
+    const { body } = await ask(path, 'GET', '/status', { signal });
+    const { arbiter, sockets } = (body ?? {}) as {
+      arbiter?: { pid?: number };
+      sockets?: { address: string }[];
+    };
+    if (typeof arbiter?.pid !== 'number' || !Array.isArray(sockets)) throw new SyntaxError('not a status');
+    return { pid: arbiter.pid, addresses: sockets.map(({ address }) => address) };
+  } catch (error) {
+    throw signal.aborted
+      ? new UserError(`${path}: the server does not answer`)
+      : explained(path, error as Error);
   }
 }
 

@@ -6,8 +6,9 @@ import { readlinkSync } from 'node:fs';
 import { readPid } from './arbiter/pid-file.ts';
 import { type Outcome, signals } from './commands.ts';
 import type { Loaded, VerbCall } from './config/load.ts';
+import type { Config } from './config/settings.ts';
 import { ask } from './control-client.ts';
-import { ExitCode, UserError } from './errors.ts';
+import { ExitCode, errorCode, UserError } from './errors.ts';
 import { controlPath, type Health, type Status } from './status.ts';
 import { statusTable } from './status-table.ts';
 
@@ -25,10 +26,20 @@ export interface Output {
  */
 export async function operate(verb: VerbCall, loaded: Loaded, output: Output): Promise<number> {
   if (isByPid(loaded)) return signal(verb, loaded.config.pid!, output);
-  const path = controlPath(loaded.config, 0);
+  const path = pathOf(loaded.config);
+  return verb.name === 'status' ? status(path, verb, output) : order(path, verb, output);
+}
+
+/** @throws UserError if the settings do not say where the control socket is. */
+function pathOf(config: Config): string {
+  const path = controlPath(config, 0);
   if (path === undefined)
     throw new UserError('the control socket is off (--control-socket); use --pid FILE to send a signal');
-  return verb.name === 'status' ? status(path, verb, output) : order(path, verb, output);
+  if (config.controlSocket === undefined && !config.bind.some(({ kind }) => kind === 'unix'))
+    throw new UserError(
+      'a server without a Unix socket is found by --control-socket /tmp/fasticorn-<its pid>.ctl, or --pid FILE',
+    );
+  return path;
 }
 
 /** With `--pid`, and nothing else that says where the server is, only a signal can be sent. */
@@ -42,7 +53,11 @@ function signal({ name, argument }: VerbCall, pidFile: string, { print }: Output
   if (!found)
     throw new UserError(`there is no signal for ${what}: use --control-socket, or --bind, in place of --pid`);
   const pid = readPid(pidFile);
-  process.kill(pid, found[0]);
+  try {
+    process.kill(pid, found[0]);
+  } catch (error) {
+    throw new UserError(`--pid ${pidFile}: process ${pid} cannot be sent ${found[0]} (${errorCode(error)})`);
+  }
   print(`${found[0]} was sent to pid ${pid}`);
   return ExitCode.ok;
 }

@@ -69,7 +69,7 @@ export type Report =
   /** The worker cannot serve, and is about to exit. A stack is there if it is the app's own. */
   | { type: 'failed'; exitCode: number; message: string; stack?: string | undefined }
   /** An error that the app did not catch: the worker drains by itself and wants to be replaced. */
-  | { type: 'broken' }
+  | { type: 'broken'; stack: string | undefined }
   /** The worker itself received SIGTERM: it goes on until the arbiter has a replacement. */
   | { type: 'asked-to-leave' };
 

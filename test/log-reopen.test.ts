@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
@@ -149,8 +149,8 @@ describe('A standard stream', () => {
     const { reopen, logger } = openErrorLog({ ...settings, errorLogfile: '-', logLevel: 'fatal' });
     reopen();
     openAccessLog({ ...settings, accessLogfile: '-' }, logger)!.reopen();
+    assert.equal(existsSync('-'), false, 'no file by that name');
     // Were one closed, these would fail.
-    writeFileSync(1, '');
-    writeFileSync(2, '');
+    for (const fd of [1, 2]) writeFileSync(fd, '');
   });
 });

@@ -30,6 +30,8 @@ import type { WorkerExit } from './worker-handle.ts';
 const SAME_INTERRUPT = 300;
 /** How long an autopsy may take, in milliseconds; then the worker is killed without. */
 const AUTOPSY_LIMIT = 3_000;
+/** Why nothing new is begun while another server asks for our path. */
+const YIELDING = 'another server is about to take over';
 /** So many worker exits are remembered for `GET /status`. */
 const EXITS_KEPT = 20;
 
@@ -42,7 +44,7 @@ export interface ArbiterOptions {
   office: Office;
   log: OpenLog;
   /** Reads the configuration again; what only a restart can change is as it was, and said in `notes`. */
-  reconfigure(running: Loaded): Promise<{ loaded: Loaded; notes: string[] }>;
+  reconfigure(running: Loaded, signal: AbortSignal): Promise<{ loaded: Loaded; notes: string[] }>;
   invocation: Invocation;
   predecessor: Predecessor | undefined;
   /** Every setting as text, for the status. */
@@ -67,7 +69,10 @@ export class Arbiter {
   /** The last exits, newest first. */
   readonly #exits: ExitNote[] = [];
   #state: State;
+  /** Wakes us when the plan has something to do. */
   #timer: NodeJS.Timeout | undefined;
+  /** The clock by which silence is counted, and its period in milliseconds. */
+  #tick: { every: number; timer: NodeJS.Timeout } | undefined;
   /** Stack of the app, if that is why the generation on trial has failed. */
   #trialStack: string | undefined;
   #trialEnded: (outcome: Outcome) => void = () => {};
@@ -78,7 +83,12 @@ export class Arbiter {
   /** The listeners that our workers need not empty when they go: others accept on them. */
   #shared: readonly Listener[] | undefined;
   #yielding: 'no' | 'asked' | 'done' = 'no';
+  /** Resolves when the first generation serves. */
+  readonly #inOffice: Promise<void>;
+  #enterOffice: () => void = () => {};
   #finish: (exitCode: number) => void = () => {};
+  /** Aborted when the server is to end: nobody waits for a config file then. */
+  readonly #ending = new AbortController();
   #title = '';
   readonly #finished: Promise<number>;
 
@@ -89,6 +99,9 @@ export class Arbiter {
     const { app, config } = options.loaded;
     this.#state = change.initialState(config.workers, limitsOf(config), this.#office.isContested);
     this.#setups.set(1, { number: 1, app, loaded: options.loaded, listeners: options.listeners });
+    this.#inOffice = new Promise((resolve) => {
+      this.#enterOffice = resolve;
+    });
     this.#finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -100,8 +113,6 @@ export class Arbiter {
     for (const [signal, command] of Object.entries(signals)) {
       process.on(signal, () => this.#onSignal(signal, command));
     }
-    const every = beatEvery(loaded.config.timeout) * 1000;
-    const tick = setInterval(() => this.#onTick(every), every);
     const where = listeners.map(({ address }) => formatAddress(address)).join(', ');
     this.#log.info(
       `fasticorn ${version}: ${loaded.app} on ${where}, ${countOf(loaded.config.workers)}, pid ${process.pid}`,
@@ -109,7 +120,7 @@ export class Arbiter {
     this.#settle();
     await this.#office.openControl(this.#face());
     const exitCode = await this.#finished;
-    clearInterval(tick);
+    clearInterval(this.#tick?.timer);
     clearTimeout(this.#timer);
     for (const listener of this.#listeners()) {
       listener.withdraw();
@@ -143,7 +154,7 @@ export class Arbiter {
       perform: (command) => this.#perform(command, command.verb),
       yieldPath: () => this.#yieldPath(),
       yieldDone: () => this.#yieldDone(),
-      yieldEnded: () => void this.#yieldEnded(),
+      yieldEnded: () => this.#yieldEnded(),
     };
   }
 
@@ -156,7 +167,7 @@ export class Arbiter {
       case 'upgrade':
         return this.#upgrade(by);
       case 'scale':
-        return this.#scale(scaled(current(this.#state).wanted, argument ?? ''), by);
+        return this.#scale(scaled(newest(this.#state).wanted, argument ?? ''), by);
       case 'pause':
         return this.#pause(true, by);
       case 'resume':
@@ -169,7 +180,9 @@ export class Arbiter {
   }
 
   #stop(now: boolean, by: string): Promise<Outcome> {
-    if (!now) this.#end('graceful', ExitCode.ok, `${by}: stopping once every request has its answer`);
+    // Where others accept from the same sockets, their queues are not ours to empty.
+    const graceful = this.#shared || this.#office.isGuest ? 'handover' : 'graceful';
+    if (!now) this.#end(graceful, ExitCode.ok, `${by}: stopping once every request has its answer`);
     else if (this.#state.ending?.how !== 'quick')
       this.#end('quick', ExitCode.ok, `${by}: stopping; requests in flight have one second`);
     else if (performance.now() - this.#state.ending.since >= SAME_INTERRUPT)
@@ -178,7 +191,7 @@ export class Arbiter {
   }
 
   #scale(wanted: number, by: string): Outcome {
-    const before = current(this.#state).wanted;
+    const before = newest(this.#state).wanted;
     this.#state = change.scaledTo(this.#state, wanted);
     // Fewer workers are no reason to end a pause.
     if (this.#state.paused && wanted >= before) this.#state = change.pausedOrNot(this.#state, false);
@@ -211,10 +224,11 @@ export class Arbiter {
   /** A reload that is asked for during one begins when that has ended: it may be meant for newer code. */
   #reload(by: string): Promise<Outcome> {
     if (this.#upgrading) return Promise.resolve({ ok: false, message: 'an upgrade is under way' });
+    if (this.#yielding !== 'no') return Promise.resolve({ ok: false, message: YIELDING });
     if (this.#reloading) {
       this.#reloadAgain ??= this.#reloading.then(() => {
         this.#reloadAgain = undefined;
-        return this.#reload(by);
+        return this.#perform({ verb: 'reload' }, by);
       });
       return this.#reloadAgain;
     }
@@ -226,6 +240,7 @@ export class Arbiter {
       })
       .then((outcome) => {
         if (outcome.ok) this.#log.info(outcome.message);
+        else if (this.#state.ending) return { ok: false, message: 'the server is stopping' };
         else this.#log.error(`reload failed, everything is as it was: ${outcome.message}`);
         return outcome;
       })
@@ -237,13 +252,18 @@ export class Arbiter {
 
   /** @throws UserError if the configuration is wrong, or an address cannot be had. */
   async #tryGeneration(): Promise<Outcome> {
+    // At the start nothing serves yet that could go on.
+    await Promise.race([this.#inOffice, this.#finished]);
     const began = performance.now();
-    const { loaded, notes } = await this.#options.reconfigure(this.#running.loaded);
+    const { loaded, notes } = await this.#options.reconfigure(this.#running.loaded, this.#ending.signal);
     const { app, config } = loaded;
     if (app === undefined) throw new UserError('no app was given');
     const { pathEvents } = this.#options;
     const listeners = await openListeners(config, pathEvents, this.#running.listeners);
-    if (this.#state.ending) return { ok: false, message: 'the server is stopping' };
+    if (this.#state.ending) {
+      this.#close(listeners);
+      return { ok: false, message: 'the server is stopping' };
+    }
     for (const note of notes) this.#log.warn(note);
     this.#trialStack = undefined;
     this.#state = change.reloading(this.#state, config.workers, limitsOf(config));
@@ -266,7 +286,8 @@ export class Arbiter {
     if (this.#state.generations.length === 1) {
       this.#log.fatal(why);
       this.#options.predecessor?.failed(why, this.#trialStack);
-      this.#state = change.ending(this.#state, 'now', ExitCode.bootFailed, performance.now());
+      // Others serve from the same sockets, and workers of ours may have taken requests from them already.
+      this.#state = change.ending(this.#state, 'handover', ExitCode.bootFailed, performance.now());
       return;
     }
     const { listeners } = this.#setups.get(newest(this.#state).number)!;
@@ -301,6 +322,7 @@ export class Arbiter {
     }
     if (newest(this.#state).number !== number) return;
     this.#state = change.published(this.#state);
+    this.#enterOffice();
     this.#crew.tellAll({ type: 'published' });
     if (number === 1) this.#log.info(publishedLine(listeners, performance.now() - this.#startedAt));
     else {
@@ -317,7 +339,10 @@ export class Arbiter {
     } else {
       this.#log.fatal(error.message);
       this.#options.predecessor?.failed(error.message);
-      this.#state = change.ending(this.#state, 'now', error.exitCode, performance.now());
+      // Workers of ours may have taken requests: from the sockets of a predecessor, which goes on with them, or from
+      // our own in the place of another server's.
+      const how = this.#options.predecessor ? 'handover' : this.#office.isContested ? 'graceful' : 'now';
+      this.#state = change.ending(this.#state, how, error.exitCode, performance.now());
     }
     this.#settle();
   }
@@ -338,37 +363,48 @@ export class Arbiter {
   }
 
   async #replaceArbiter(by: string): Promise<Outcome> {
+    await Promise.race([this.#inOffice, this.#finished]);
     await this.#reloading;
     const { config } = this.#running.loaded;
     if (this.#state.ending) return { ok: false, message: 'the server is stopping' };
+    if (this.#yielding !== 'no') return { ok: false, message: YIELDING };
     const { listeners } = this.#running;
     this.#log.info(`${by}: starting a new arbiter`);
-    this.#successor = new Successor(
-      config.node ?? process.execPath,
-      this.#options.invocation,
-      listeners,
-      (keeps) => {
+    let outcome: Outcome;
+    try {
+      const node = config.node ?? process.execPath;
+      this.#successor = new Successor(node, this.#options.invocation, listeners, (keeps) => {
         if (this.#state.ending) return false;
+        // Not guarded any more, so that from now on the names are changed by one of us only.
         this.#shared = listeners.filter(({ key }) => keeps.includes(key));
-        for (const listener of this.#shared) listener.handOver();
-        this.#end(
-          'handover',
-          ExitCode.ok,
-          `the new arbiter (pid ${this.#successor?.pid}) takes over: finishing requests`,
-        );
+        for (const listener of this.#shared) listener.release();
         return true;
-      },
-    );
-    const outcome = await this.#successor.outcome();
+      });
+      outcome = await this.#successor.outcome();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      outcome = { ok: false, message: error.message };
+    }
+    const pid = this.#successor?.pid;
     this.#successor = undefined;
-    if (!outcome.ok) this.#log.error(`upgrade failed, everything is as it was: ${outcome.message}`);
+    if (outcome.ok) {
+      this.#end('handover', ExitCode.ok, `the new arbiter (pid ${pid}) serves: finishing requests`);
+      return outcome;
+    }
+    this.#shared = undefined;
+    if (this.#state.ending) return outcome;
+    this.#log.error(`upgrade failed, everything is as it was: ${outcome.message}`);
+    if (current(this.#state).published === 'yes')
+      await this.#office.resume(listeners).catch((error: Error) => this.#log.error(error.message));
     return outcome;
   }
 
   // Takeover: a server that was started elsewhere takes the place of our sockets.
 
   #yieldPath(): Outcome {
-    if (this.#state.ending || this.#yielding !== 'no' || this.#upgrading || this.#reloading)
+    const { published } = current(this.#state);
+    const isBusy = this.#state.ending || this.#upgrading || this.#reloading || published !== 'yes';
+    if (isBusy || this.#yielding !== 'no')
       return { ok: false, message: 'it is busy with a stop, a reload, an upgrade or another takeover' };
     this.#log.info('another server asks to take over');
     this.#yielding = 'asked';
@@ -382,8 +418,8 @@ export class Arbiter {
     return { ok: true, message: 'finishing requests, then ending' };
   }
 
-  /** The newcomer has taken our place, or it has died: then the path is guarded again as soon as nobody is there. */
-  async #yieldEnded(): Promise<void> {
+  /** The newcomer has taken our place, or it has died or given up: then the path is ours again. */
+  #yieldEnded(): void {
     const replaced = this.#yielding === 'done';
     this.#yielding = 'no';
     if (replaced) {
@@ -396,9 +432,7 @@ export class Arbiter {
     }
     if (this.#state.ending) return;
     this.#log.warn('the server that asked to take over went away; going on');
-    for (const listener of this.#running.listeners) {
-      await listener.publish().catch((error: Error) => this.#log.error(error.message));
-    }
+    for (const listener of this.#running.listeners) listener.reclaim();
   }
 
   // What happens.
@@ -415,15 +449,20 @@ export class Arbiter {
     this.#state = change.ending(before, how, exitCode, performance.now());
     if (this.#state === before) return;
     this.#log.info(why);
-    // Once it has taken over it is on its own.
-    if (!this.#shared) this.#successor?.abort();
+    if (how === 'quick' || how === 'now') this.#cutAutopsies();
+    // Once it may take over it is on its own, and the names are its.
+    if (this.#shared) for (const listener of this.#shared) listener.handOver();
+    else this.#successor?.abort(how === 'quick' || how === 'now' ? 'SIGINT' : 'SIGTERM');
     this.#settle();
   }
 
   /** Does what the plan says until it says nothing more, and sees to it that it is asked again in time. */
   #settle(): void {
     // Once we are to end nobody new may come: the workers empty the queue, and they can only do so if it ends.
-    if (this.#state.ending) for (const listener of this.#listeners()) listener.withdraw();
+    if (this.#state.ending) {
+      this.#ending.abort();
+      for (const listener of this.#listeners()) listener.withdraw();
+    }
     for (;;) {
       const { actions, wakeAt } = plan(this.#state, performance.now());
       for (const action of actions) this.#do(action);
@@ -436,7 +475,17 @@ export class Arbiter {
       break;
     }
     this.#forgetGenerations();
+    this.#keepTime();
     this.#showTitle();
+  }
+
+  /** Ticks as often as the most impatient generation needs, so that no tick alone makes a worker look stuck. */
+  #keepTime(): void {
+    const timeouts = [...this.#setups.values()].map(({ loaded }) => beatEvery(loaded.config.timeout));
+    const every = Math.min(...timeouts) * 1000;
+    if (this.#tick?.every === every) return;
+    clearInterval(this.#tick?.timer);
+    this.#tick = { every, timer: setInterval(() => this.#onTick(every), every) };
   }
 
   /** What `ps` shows. */
@@ -514,12 +563,17 @@ export class Arbiter {
     }
   }
 
+  /** Nobody waits for an autopsy who wants to end quickly. */
+  #cutAutopsies(): void {
+    for (const { id, killed } of this.#state.workers) if (killed) this.#crew.kill(id);
+  }
+
   #onReport(id: number, report: Report): void {
     const now = performance.now();
     switch (report.type) {
       case 'ready':
         this.#state = change.becameReady(this.#state, id, now);
-        if (!this.#state.ending) this.#log.info(`${this.#nameOf(id)} is ready`);
+        if (!this.#state.ending && !this.#isKilled(id)) this.#log.info(`${this.#nameOf(id)} is ready`);
         break;
       case 'beat':
         this.#state = change.beaten(this.#state, id, report.beat, now);
@@ -531,6 +585,7 @@ export class Arbiter {
         this.#log.error(
           `${this.#nameOf(id)} met an error that the app did not catch; it finishes its requests`,
         );
+        this.#noteTrialStack(id, report.stack);
         this.#state = change.broke(this.#state, id, now);
         this.#logDelay(id);
         break;
@@ -552,8 +607,7 @@ export class Arbiter {
     this.#note(id, line, failure);
     this.#failures.delete(id);
     const reason = failure?.message ?? `${name} ${line?.text ?? 'ended'}`;
-    if (worker.generation === newest(before).number && newest(before).trial)
-      this.#trialStack ??= failure?.stack;
+    this.#noteTrialStack(id, failure?.stack);
     this.#state = change.exited(before, id, performance.now(), {
       exitCode: failure?.exitCode ?? ExitCode.bootFailed,
       clean: 'code' in how && how.code === 0,
@@ -561,9 +615,16 @@ export class Arbiter {
       reason,
     });
     if (this.#state.ending && !before.ending) this.#options.predecessor?.failed(reason, failure?.stack);
-    if (!this.#state.ending) this.#logDelay(id, worker);
+    if (!this.#state.ending && worker.phase !== 'retiring') this.#logDelay(id, worker);
     this.#crew.forget(id);
     this.#settle();
+  }
+
+  /** Keeps the first stack of a generation on trial for those who wait for it. */
+  #noteTrialStack(id: number, stack: string | undefined): void {
+    const { number, trial } = newest(this.#state);
+    if (trial && this.#state.workers.some((one) => one.id === id && one.generation === number))
+      this.#trialStack ??= stack;
   }
 
   /** Remembers an exit for those who ask for the status. */
@@ -585,6 +646,10 @@ export class Arbiter {
     this.#log.warn(
       `worker ${worker.slot} died young${often}; the next one starts in ${(delay / 1000).toFixed(1)} s`,
     );
+  }
+
+  #isKilled(id: number): boolean {
+    return this.#state.workers.some((worker) => worker.id === id && worker.killed);
   }
 
   #nameOf(id: number): string {

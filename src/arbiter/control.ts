@@ -109,6 +109,12 @@ export class ControlSocket {
     }
   }
 
+  /** Takes the public name back from a successor that has failed, and removes what it left behind. */
+  async resume(): Promise<void> {
+    this.#name!.release();
+    await this.publish({ replace: !this.isPublished() });
+  }
+
   /** Whether the public name is ours. */
   isPublished(): boolean {
     return sameInode(inodeOf(this.path), this.#name?.inode);

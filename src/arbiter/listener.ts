@@ -51,11 +51,13 @@ export interface Listener {
   check(): void;
   /** Takes the name away, so that nobody new can connect. Whoever waits in the queue is still served. */
   withdraw(): void;
-  /** Leaves the name alone, as somebody is about to replace it; `publish` takes it up again. */
+  /** Leaves the name alone, as somebody is about to replace it. */
   release(): void;
+  /** Takes the name up again after `release`, as that came to nothing. */
+  reclaim(): void;
   /** Leaves the name to a successor that has inherited the socket. */
   handOver(): void;
-  /** Gives the descriptor up. */
+  /** Gives the descriptor up; may be called more than once. */
   close(): void;
 }
 
@@ -103,12 +105,19 @@ export async function openListeners(
   }
 }
 
-/** Takes up sockets that a predecessor has left to this process. */
+/** Takes up sockets that a predecessor has left to this process; those that have lost their names are to be bound anew. */
 export function inheritListeners(heirlooms: readonly Heirloom[], events: PathEvents): Listener[] {
-  return heirlooms.map(({ key, address, fd, spare }) => {
-    const close = () => closeSync(fd);
+  return heirlooms.flatMap(({ key, address, fd, spare }) => {
+    let isOpen = true;
+    const close = () => {
+      if (isOpen) closeSync(fd);
+      isOpen = false;
+    };
     if (address.kind === 'tcp' || spare === undefined) return tcpListener(key, address, fd, close);
-    return unixListener(SocketPath.inherited(address.path, spare, events), fd, close);
+    const name = SocketPath.inherited(address.path, spare, events);
+    if (name) return unixListener(name, fd, close);
+    close();
+    return [];
   });
 }
 
@@ -130,7 +139,7 @@ export function checkListeners({ bind, socketGroup }: ListenerSettings): void {
 function openListener(address: Address, settings: ListenerSettings, events: PathEvents): Promise<Listener> {
   return address.kind === 'unix'
     ? openUnix(settings, address.path, events)
-    : openTcp(address.host, address.port);
+    : openTcp(address.host, address.port, settings.takeover);
 }
 
 async function openUnix(settings: ListenerSettings, path: string, events: PathEvents): Promise<Listener> {
@@ -167,23 +176,26 @@ function unixListener(name: SocketPath, fd: number, close: () => void): Listener
     check: () => name.check(),
     withdraw: () => name.withdraw(),
     release: () => name.release(),
+    reclaim: () => name.reclaim(),
     handOver: () => name.handOver(),
   };
 }
 
-async function openTcp(host: string, port: number): Promise<Listener> {
+async function openTcp(host: string, port: number, takeover: boolean): Promise<Listener> {
   const asked = formatAddress({ kind: 'tcp', host, port });
   const { address: ip, family } = await lookup(host).catch((error) => {
     throw new UserError(`--bind ${asked}: cannot resolve ${host} (${errorCode(error)})`);
   });
   const handle = createServerHandle(ip, port, family);
-  if (typeof handle === 'number') throw new UserError(`--bind ${asked}: ${tcpReason(errorName(handle))}`);
+  const refuse = (error: number) =>
+    new UserError(`--bind ${asked}: ${tcpReason(errorName(error), takeover)}`);
+  if (typeof handle === 'number') throw refuse(handle);
   const name: { port?: number } = {};
   // libuv keeps EADDRINUSE back until the next call on the handle.
   const failed = handle.getsockname?.(name) ?? 0;
   if (failed < 0) {
     handle.close();
-    throw new UserError(`--bind ${asked}: ${tcpReason(errorName(failed))}`);
+    throw refuse(failed);
   }
   const address: Address = { kind: 'tcp', host, port: name.port ?? port };
   return tcpListener(asked, address, handle.fd, () => handle.close());
@@ -194,13 +206,15 @@ function tcpListener(key: string, address: Address, fd: number, close: () => voi
   return {
     ...{ key, address, fd, close, inherited: { address } },
     publish: async () => true,
-    ...{ check: nothing, withdraw: nothing, release: nothing, handOver: nothing },
+    ...{ check: nothing, withdraw: nothing, release: nothing, reclaim: nothing, handOver: nothing },
   };
 }
 
 const errorName = (number: number): string => getSystemErrorName(number);
 
-function tcpReason(code: string): string {
+function tcpReason(code: string, takeover: boolean): string {
+  if (code === 'EADDRINUSE' && takeover)
+    return 'the port is taken, and only Unix sockets can be taken over; choose another (EADDRINUSE)';
   if (code === 'EADDRINUSE') return 'the port is taken; stop who has it, or choose another (EADDRINUSE)';
   if (code === 'EACCES')
     return 'no permission for that port; below 1024 it takes root or CAP_NET_BIND_SERVICE (EACCES)';

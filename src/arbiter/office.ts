@@ -4,6 +4,7 @@
  * of them leads to a server that serves; whether that is wanted is decided by `arbiter.ts`.
  */
 
+import { formatAddress } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -11,7 +12,7 @@ import { controlPath } from '../status.ts';
 import type { ControlFace, ControlSocket } from './control.ts';
 import type { Listener } from './listener.ts';
 import { PidFile } from './pid-file.ts';
-import { obstacleAt } from './socket-probe.ts';
+import { assertFree, obstacleAt } from './socket-probe.ts';
 import type { Predecessor } from './upgrade.ts';
 
 export interface OfficeOptions {
@@ -27,6 +28,9 @@ export class Office {
   readonly #pidFile: PidFile | undefined;
   readonly #controlPath: string | undefined;
   #control: ControlSocket | undefined;
+  #hasConsent = false;
+  /** Whether a server made way for us, whose control socket we are to replace. */
+  #succeeds = false;
   #assumed = false;
 
   constructor(options: OfficeOptions) {
@@ -41,18 +45,20 @@ export class Office {
     return this.#options.predecessor !== undefined || this.#options.config.takeover;
   }
 
+  /** Whether the sockets are still those of a predecessor, which goes on if we do not. */
+  get isGuest(): boolean {
+    return this.#options.predecessor !== undefined && !this.#hasConsent;
+  }
+
   /**
    * Makes sure that we can take office one day; changes nothing.
    *
    * @throws UserError if the pid file is another's, or a server that we are to take over from cannot be asked.
    */
   async examine(): Promise<void> {
-    const { predecessor, config } = this.#options;
-    if (predecessor) return;
-    if (!(config.takeover && (await this.#rival()))) return this.#pidFile?.claim();
-    if (this.#controlPath === undefined)
-      throw new UserError('--takeover: the control socket is off, and without it nobody can be asked to go');
-    await this.#ask(({ ask }) => ask(this.#controlPath!, 'GET', '/healthz'));
+    const { predecessor } = this.#options;
+    const before = predecessor ? process.ppid : (await this.#rival())?.pid;
+    this.#pidFile?.claim(before);
   }
 
   /** Opens the control socket, which can be reached once we are in office; without one life goes on. */
@@ -66,9 +72,7 @@ export class Office {
       this.#control = control;
       if (this.#assumed) await this.#publishControl(control);
     } catch (error) {
-      await control.close();
-      this.#control = undefined;
-      this.#options.log.warn(`${(error as Error).message}; going on without a control socket`);
+      await this.#dropControl(control, error as Error);
     }
   }
 
@@ -79,35 +83,56 @@ export class Office {
    * @throws UserError if somebody else is there.
    */
   async assume(listeners: readonly Listener[]): Promise<boolean> {
-    const { predecessor, config } = this.#options;
+    const { predecessor } = this.#options;
     await predecessor?.ask(listeners);
-    const rival = !predecessor && config.takeover ? await this.#rival() : undefined;
-    const yielded = rival ? await this.#ask(({ askToYield }) => askToYield(this.#controlPath!)) : undefined;
+    this.#hasConsent = true;
+    const rival = predecessor ? undefined : await this.#rival();
+    const yielded = rival && (await this.#ask(({ askToYield }, path) => askToYield(path)));
+    const free = yielded ? rival.addresses : [];
+    this.#succeeds = predecessor !== undefined || yielded !== undefined;
     try {
-      for (const listener of listeners) if (!(await listener.publish(yielded !== undefined))) return false;
+      for (const listener of listeners)
+        if (!(await listener.publish(free.includes(listener.key)))) return false;
       // While the control socket is still theirs. A server that does not answer any more goes by itself.
       await yielded?.confirm().catch(() => {});
       this.#assumed = true;
       this.#writePid();
-      if (this.#control)
-        await this.#publishControl(this.#control).catch((error: Error) =>
-          this.#options.log.warn(error.message),
-        );
+      const control = this.#control;
+      if (control) await this.#publishControl(control).catch((error) => this.#dropControl(control, error));
       predecessor?.inOffice();
+    } catch (error) {
+      // Whoever served before us takes them up again; until then no name is better gone than ours.
+      const theirs = predecessor?.heirlooms.map(({ key }) => key) ?? free;
+      for (const listener of listeners) if (theirs.includes(listener.key)) listener.handOver();
+      throw error;
     } finally {
       yielded?.release();
     }
     return true;
   }
 
-  /** Who has just taken over is the only one who serves: no pid file is a reason to end then. */
+  /** After a takeover we are the only one who serves, and no pid file is a reason to end; a predecessor is still there. */
   #writePid(): void {
     try {
       this.#pidFile?.write();
     } catch (error) {
-      if (!this.isContested) throw error;
+      if (this.#options.predecessor || !this.isContested) throw error;
       this.#options.log.error((error as Error).message);
     }
+  }
+
+  /**
+   * A successor has failed: whatever it has taken by then is ours again, and what it left behind goes.
+   *
+   * @throws UserError if somebody else is there.
+   */
+  async resume(listeners: readonly Listener[]): Promise<void> {
+    for (const listener of listeners) {
+      listener.release();
+      await listener.publish();
+    }
+    await this.#control?.resume();
+    if (!this.#pidFile?.isOurs()) this.#pidFile?.write();
   }
 
   /** Puts deleted names back; to be called now and then. */
@@ -121,26 +146,65 @@ export class Office {
     await this.#control?.close();
   }
 
+  async #dropControl(control: ControlSocket, { message }: Error): Promise<void> {
+    this.#control = undefined;
+    await control.close();
+    this.#options.log.warn(`${message}; going on without a control socket`);
+  }
+
   /** Only who has the sockets takes this name: of several that start at once the others never get here. */
   #publishControl(control: ControlSocket): Promise<void> {
-    return control.publish({ replace: this.isContested });
+    return control.publish({ replace: this.#succeeds });
   }
 
-  /** The path at which a live server stands in our way. */
-  async #rival(): Promise<string | undefined> {
-    for (const address of this.#options.config.bind) {
-      if (address.kind === 'unix' && (await obstacleAt(address.path))?.live) return address.path;
+  /**
+   * The server that is to make way for us, and the addresses at which it does; undefined if there is none.
+   *
+   * @throws UserError if somebody is there who cannot be asked.
+   */
+  async #rival(): Promise<{ pid: number; addresses: string[] } | undefined> {
+    const { bind, takeover } = this.#options.config;
+    const addresses: string[] = [];
+    for (const address of takeover ? bind : []) {
+      if (address.kind !== 'unix' || !(await obstacleAt(address.path))?.live) continue;
+      addresses.push(formatAddress(address));
     }
-    return undefined;
+    if (addresses.length === 0) return undefined;
+    const rival = await this.#ask(({ askWho }, path) => askWho(path));
+    if (!rival) return undefined;
+    // One alone is the one beside its control socket, and may have another name where that server sees it.
+    const stranger = addresses.find((one) => bind.length > 1 && !rival.addresses.includes(one));
+    if (stranger !== undefined)
+      throw new UserError(
+        `--takeover: ${stranger} is not a socket of the server that can be asked to go (pid ${rival.pid}); it was left alone`,
+      );
+    return { pid: rival.pid, addresses };
   }
 
-  async #ask<T>(question: (client: typeof import('../control-client.ts')) => Promise<T>): Promise<T> {
+  /** Asks the rival; undefined if it ended meanwhile. */
+  async #ask<T>(
+    question: (client: typeof import('../control-client.ts'), path: string) => Promise<T>,
+  ): Promise<T | undefined> {
+    if (this.#controlPath === undefined)
+      throw new UserError('--takeover: the control socket is off, and without it nobody can be asked to go');
     try {
-      return await question(await import('../control-client.ts'));
+      return await question(await import('../control-client.ts'), this.#controlPath);
     } catch (error) {
+      if (await this.#isFree()) return undefined;
       throw new UserError(
         `--takeover: the server that is there cannot be asked to go: ${(error as Error).message}`,
       );
+    }
+  }
+
+  /** Whether nobody is at our paths; the workers of somebody who was killed may take a moment to go. */
+  async #isFree(): Promise<boolean> {
+    try {
+      for (const address of this.#options.config.bind)
+        if (address.kind === 'unix') await assertFree(address.path, false);
+      return true;
+    } catch {
+      return false;
     }
   }
 }

@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { errorCode, UserError } from '../errors.ts';
-import { type Inode, inodeOf, removeIfSame } from '../inode.ts';
+import { type Inode, inodeOf, removeIfSame, sameInode } from '../inode.ts';
 
 /** More than this, in bytes, is in no pid file. */
 const MAX_SIZE = 32;
@@ -39,12 +39,13 @@ export class PidFile {
    * Makes sure that the file can be ours. What a dead server left there, or our own pid, is no obstacle. Changes
    * nothing.
    *
+   * @param predecessor the pid of a server that makes way for us.
    * @throws UserError that says what is in the way.
    */
-  claim(): void {
+  claim(predecessor?: number): void {
     assertWritable(this.path);
     const pid = pidIn(this.path);
-    if (pid === undefined || pid === process.pid) return;
+    if (pid === undefined || pid === process.pid || pid === predecessor) return;
     const occupant = occupantOf(pid);
     if (occupant === 'fasticorn') {
       throw refusal(
@@ -92,11 +93,18 @@ export class PidFile {
 
   /** Removes the file if it is still the one that we wrote, with our pid in it. Never throws. */
   remove(): void {
-    if (!this.#written) return;
+    if (this.#written && this.isOurs()) removeIfSame(this.path, this.#written);
+  }
+
+  /** Whether the file is still the one that we wrote, with our pid in it. Never throws. */
+  isOurs(): boolean {
     try {
-      if (readFileSync(this.path, 'utf8') === `${process.pid}\n`) removeIfSame(this.path, this.#written);
+      return (
+        sameInode(inodeOf(this.path), this.#written) && readFileSync(this.path, 'utf8') === `${process.pid}\n`
+      );
     } catch {
       // It is gone, or has become something else.
+      return false;
     }
   }
 }

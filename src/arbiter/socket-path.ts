@@ -124,12 +124,15 @@ export class SocketPath {
   /**
    * For a socket that we inherit from a server which still has both of its names. A spare of our own, since that
    * server's workers remove theirs should it be killed.
+   *
+   * @returns undefined if that has happened already: without a name a socket cannot be given one.
    */
-  static inherited(path: string, theirSpare: string, events: PathEvents): SocketPath {
+  static inherited(path: string, theirSpare: string, events: PathEvents): SocketPath | undefined {
     const spare = hiddenName(path);
     try {
       linkSync(theirSpare, spare);
     } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined;
       if (!NO_HARD_LINKS.has(errorCode(error) ?? '')) throw error;
       return new SocketPath(path, path, events, false);
     }
@@ -156,8 +159,10 @@ export class SocketPath {
     this.#published = true;
     this.#owned = true;
     this.#watch();
+    // Before the watch began, orphans of a killed predecessor may have removed the name.
+    this.check();
     await this.#sweep();
-    return true;
+    return !this.#withdrawn;
   }
 
   /**
@@ -202,11 +207,27 @@ export class SocketPath {
     this.withdraw();
   }
 
-  /** Does not guard the public name any more, which somebody is about to replace. `publish` takes it up again. */
+  /** Does not guard the public name any more, which somebody is about to replace. */
   release(): void {
     this.#published = false;
     this.#watcher?.close();
     this.#watcher = undefined;
+  }
+
+  /**
+   * Guards the public name again, after a release that came to nothing. Whoever had asked for it may have replaced it
+   * before it died or gave up: what its last workers still accept there would be lost when they end.
+   */
+  reclaim(): void {
+    if (this.#withdrawn || this.#published) return;
+    try {
+      this.#replace();
+    } catch {
+      // Then it is reported like anything else that is foreign.
+    }
+    this.#published = true;
+    this.#watch();
+    this.check();
   }
 
   #makeSpare(): void {
@@ -224,9 +245,23 @@ export class SocketPath {
 
   /** Puts the socket in the place of another one at once, without a moment in which nothing is there. */
   #replace(): void {
+    if (!lstatSync(this.path, { throwIfNoEntry: false })?.isSocket()) return;
+    // Between two names of one file rename(2) does nothing, and would leave the step behind.
+    if (sameInode(inodeOf(this.path), this.inode)) return;
     const step = hiddenName(this.path);
-    if (!statSync(this.path, { throwIfNoEntry: false })?.isSocket() || !this.#link(this.spare, step)) return;
-    renameSync(step, this.path);
+    try {
+      this.#link(this.spare, step);
+      renameSync(step, this.path);
+    } catch (error) {
+      const code = errorCode(error) ?? '';
+      if (code === 'ENOENT') throw this.#sweptAway();
+      if (!NO_HARD_LINKS.has(code)) throw refusal(this.path, (error as Error).message);
+      renameSync(this.spare, this.path);
+    }
+  }
+
+  #sweptAway(): UserError {
+    return refusal(this.path, 'its hidden name has been deleted while the app was starting; start again');
   }
 
   /** Takes the public name if nothing stands there but, perhaps, this very socket; false if something else does. */
@@ -239,7 +274,7 @@ export class SocketPath {
       // Who has the path may have swept us away: a socket that does not listen yet looks dead.
       if (code === 'ENOENT') {
         if (inodeOf(this.path)) return false;
-        throw refusal(this.path, 'its hidden name has been deleted while the app was starting; start again');
+        throw this.#sweptAway();
       }
       // Some file systems (macOS's shared folders among them) have no hard links to sockets. Without a second name
       // the public one cannot be put back, and between the look and the rename somebody else may come.
@@ -306,8 +341,9 @@ export class SocketPath {
   }
 
   /**
-   * Removes the hidden names that killed arbiters left. A hidden name whose arbiter is only starting looks dead as
-   * well; that one has lost the path to us, so that it cannot miss its name. What cannot be removed does no harm.
+   * Removes the hidden names that killed arbiters left, also those of our socket that a predecessor or a successor
+   * had. A hidden name whose arbiter is only starting looks dead as well; that one has lost the path to us, so that it
+   * cannot miss its name. What cannot be removed does no harm.
    */
   async #sweep(): Promise<void> {
     const directory = dirname(this.path);
@@ -316,10 +352,10 @@ export class SocketPath {
       if (!name.startsWith(prefix) || !/^[0-9a-f]{8}$/.test(name.slice(prefix.length))) continue;
       const file = join(directory, name);
       const inode = inodeOf(file);
-      if (!inode || sameInode(inode, this.inode)) continue;
-      if (lstatSync(file, { throwIfNoEntry: false })?.isSocket() && (await probe(file)) === 'dead') {
-        removeIfSame(file, inode);
-      }
+      if (!inode || file === this.spare) continue;
+      const isDead = async () =>
+        lstatSync(file, { throwIfNoEntry: false })?.isSocket() && (await probe(file)) === 'dead';
+      if (sameInode(inode, this.inode) || (await isDead())) removeIfSame(file, inode);
     }
   }
 }

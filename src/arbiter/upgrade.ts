@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Outcome } from '../commands.ts';
+import { UserError } from '../errors.ts';
 import { type Heirloom, heirloomOf, type Listener } from './listener.ts';
 
 /** The variable in which a successor finds its heirlooms, as JSON. */
@@ -43,6 +44,7 @@ export class Successor {
    * @param node the Node binary to run it with.
    * @param onReady it could take over, and keeps the listeners with these keys: do what has to be done before that;
    *   false to refuse.
+   * @throws UserError if the binary cannot be run at all.
    */
   constructor(
     node: string,
@@ -54,11 +56,16 @@ export class Successor {
     this.#done = new Promise((resolve) => {
       this.#finish = resolve;
     });
-    this.#child = spawn(node, [...process.execArgv, ...argv], {
-      cwd: directory,
-      env: { ...env, [HEIRLOOMS]: JSON.stringify(heirlooms) },
-      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...listeners.map(({ fd }) => fd)],
-    });
+    try {
+      this.#child = spawn(node, [...process.execArgv, ...argv], {
+        cwd: directory,
+        env: { ...env, [HEIRLOOMS]: JSON.stringify(heirlooms) },
+        stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...listeners.map(({ fd }) => fd)],
+      });
+    } catch (error) {
+      // Some errors of exec(3) Node throws, and others it emits.
+      throw new UserError(`${node} could not be started: ${(error as Error).message}`);
+    }
     const fail = (message: string, stack?: string) => this.#finish({ ok: false, message, stack });
     this.#child.on('message', (message: Message) => {
       if (message.type === 'failed') fail(message.message, message.stack);
@@ -87,9 +94,9 @@ export class Successor {
     return outcome;
   }
 
-  /** Has it end without taking over. */
-  abort(): void {
-    this.#child.kill('SIGTERM');
+  /** Has it end without taking over, with its requests or quickly. */
+  abort(signal: 'SIGTERM' | 'SIGINT'): void {
+    this.#child.kill(signal);
   }
 
   async #ended(): Promise<void> {

@@ -34,7 +34,9 @@ export function remember(request: IncomingMessage, facts: RequestFacts): void {
 
 /** The id that the framework or, if that has not seen the request, the proxy gave. */
 export function requestId(request: IncomingMessage): string {
-  return String((request as { [kFacts]?: RequestFacts })[kFacts]?.id ?? request.headers['x-request-id'] ?? '');
+  return String(
+    (request as { [kFacts]?: RequestFacts })[kFacts]?.id ?? request.headers['x-request-id'] ?? '',
+  );
 }
 
 /** Returns what writes the line of a request that is over. */

@@ -5,7 +5,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { InFlight } from '../protocol.ts';
-import { clip } from './access-log.ts';
+import { clip, requestId } from './access-log.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -47,12 +47,9 @@ export class Connections {
   #accepted = 0;
   #begun = 0;
   #over = 0;
-  readonly #idOf: (request: IncomingMessage) => string;
 
-  /** @param idOf finds the id of a request, for people. */
-  constructor(server: Server, onOver?: OnOver, idOf: (request: IncomingMessage) => string = idInHeader) {
+  constructor(server: Server, onOver?: OnOver) {
     this.#onOver = onOver;
-    this.#idOf = idOf;
     server.on('connection', (socket) => this.#add(socket));
     server.prependListener('request', (request, response) => this.#begin(request, response));
     // What Node answers by itself otherwise, unseen by us.
@@ -109,7 +106,7 @@ export class Connections {
     return {
       method: request.method ?? '',
       url: clip(request.url ?? '', MOST_SHOWN),
-      id: clip(this.#idOf(request), MOST_SHOWN),
+      id: clip(requestId(request), MOST_SHOWN),
       age: Math.round(now - began),
     };
   }
@@ -193,11 +190,6 @@ export class Connections {
     if (!request.complete) request.once('close', () => settle(connection, performance.now()));
     this.#onOver?.(request, response, began, now);
   }
-}
-
-/** The id that a proxy gave, for requests that no framework has seen. */
-function idInHeader({ headers }: IncomingMessage): string {
-  return String(headers['x-request-id'] ?? '');
 }
 
 /** FIN, and no waiting for a peer that may never send its own. */

@@ -136,6 +136,8 @@ function lingerAtEnd(request: IncomingMessage): void {
     socket.removeAllListeners('data');
     socket.on('data', () => {});
     socket.resume();
+    // For an app that did not read, Node has stopped it below the stream, which believes that it is being read.
+    socket._read(0);
     socket.end();
     const timer = setTimeout(() => socket.destroy(), LINGER);
     timer.unref();

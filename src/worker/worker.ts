@@ -9,7 +9,7 @@ import { ExitCode, UserError } from '../errors.ts';
 import { removeIfSame } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
-import { accessLine, logUpgrades, remember, requestId } from './access-log.ts';
+import { accessLine, logUpgrades, remember } from './access-log.ts';
 import { isRequestNoise, LISTENING } from './app-log.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
@@ -95,7 +95,7 @@ class Worker {
     const { server } = app;
     const accessLog = this.#accessLog?.logger;
     if (accessLog) logUpgrades(server, accessLog);
-    const connections = new Connections(server, accessLog && accessLine(accessLog), requestId);
+    const connections = new Connections(server, accessLog && accessLine(accessLog));
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     this.#mayHaveConnections = true;
     const listening = await listenOn(server, sockets, config.backlog, (address) =>
@@ -140,7 +140,7 @@ class Worker {
     this.#log.logger.fatal({ err: error }, 'the app did not catch this error');
     if (this.#broken) return;
     this.#broken = true;
-    report({ type: 'broken' });
+    report({ type: 'broken', stack: error instanceof Error ? error.stack : String(error) });
     void this.#leave({ how: 'retire', abandoned: [] });
   }
 
@@ -155,7 +155,8 @@ class Worker {
       if (this.#responsible) removeIfSame(address.path, inode);
     }
     this.#log.logger.fatal('the arbiter is gone: answering what has arrived, then ending');
-    void this.#leave({ how: 'stop', abandoned: [] });
+    // Unless the names are ours, the queues are those of a server that we were to replace.
+    void this.#leave({ how: this.#responsible ? 'stop' : 'retire', abandoned: [] });
   }
 
   async #leave({ how, abandoned }: Leave): Promise<void> {

@@ -21,6 +21,8 @@ export interface LoadOptions {
   count?: number;
   /** How long the app waits before it answers, in milliseconds. */
   delay?: number;
+  /** Told at once of each request that did not get its right answer. */
+  onBad?: (problem: string) => void;
 }
 
 export interface LoadResult {
@@ -53,12 +55,16 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   const end = Date.now() + seconds * 1000;
   const running = () => !options.signal?.aborted && Date.now() < end && result.sent < count;
 
+  const lost = (problem: string) => {
+    result.bad.push(problem);
+    options.onBad?.(problem);
+  };
   const client = async () => {
     while (running()) {
       const method = methods[result.sent++ % methods.length]!;
       try {
         const problem = await request(pool, method, options.delay ?? 0);
-        if (problem) result.bad.push(problem);
+        if (problem) lost(problem);
         else result.good++;
       } catch (error) {
         const { code = '', message } = error as NodeJS.ErrnoException;
@@ -66,7 +72,7 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
           result.refused++;
           await sleep(5);
         } else {
-          result.bad.push(`${method}: ${code} ${message}`);
+          lost(`${method}: ${code} ${message}`);
         }
       }
     }

@@ -28,10 +28,14 @@ export interface NginxOptions {
   socket: string;
   /** Whether nginx keeps a pool of connections, as bundled, or opens one for each request. */
   connection?: 'pool' | 'close';
+  /** What runs nginx, before its arguments; by default the one in PATH. */
+  command?: readonly [string, ...string[]];
 }
 
 /** Starts nginx and waits until it accepts connections. */
-export async function startNginx({ socket, connection = 'pool' }: NginxOptions): Promise<Nginx> {
+export async function startNginx(options: NginxOptions): Promise<Nginx> {
+  const { socket, connection = 'pool', command = ['nginx'] } = options;
+  const [program, ...first] = command;
   const directory = await mkdtemp(join(tmpdir(), 'nginx-'));
   await chmod(directory, 0o755);
   const port = await freePort();
@@ -39,7 +43,9 @@ export async function startNginx({ socket, connection = 'pool' }: NginxOptions):
   await writeFile(file, rewrite(await readFile(bundled, 'utf8'), { directory, port, socket, connection }));
 
   const errors = join(directory, 'error.log');
-  const nginx = spawn('nginx', ['-e', errors, '-c', file, '-g', 'daemon off;'], { stdio: 'ignore' });
+  const nginx = spawn(program, [...first, '-e', errors, '-c', file, '-g', 'daemon off;'], {
+    stdio: 'ignore',
+  });
   const exited = once(nginx, 'exit');
   const end = () => nginx.kill('SIGTERM');
   process.once('exit', end);

@@ -24,6 +24,8 @@ export interface ServerOptions {
   stdio?: ['ignore', 'pipe' | number, 'pipe' | number];
   /** Do not wait until the socket is there. */
   early?: boolean;
+  /** Do not say where to listen: the config file does. */
+  unbound?: boolean;
 }
 
 /** A started server. */
@@ -102,9 +104,8 @@ export async function startServer(
   options: ServerOptions = {},
 ): Promise<Server> {
   const socket = options.socket ?? join(temporaryDirectory(t), 'app.sock');
-  const bind = args.some((arg) => arg === '-b' || arg.startsWith('--bind'))
-    ? []
-    : ['--bind', `unix:${socket}`];
+  const isBound = options.unbound || args.some((arg) => arg === '-b' || arg.startsWith('--bind'));
+  const bind = isBound ? [] : ['--bind', `unix:${socket}`];
   const child = spawn(process.execPath, [CLI, ...bind, ...args, file], {
     stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'],
     cwd: options.cwd,
