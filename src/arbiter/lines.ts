@@ -52,3 +52,9 @@ export function autopsyLine({ stack, inFlight, memory }: Autopsy): { fields: obj
   const err = Object.assign(new Error('blocked'), { name: 'Blocked', stack: `Blocked\n${stack}` });
   return { fields: { err, inFlight, memory }, text: message };
 }
+
+/** A slot waits before it is filled again, in milliseconds. */
+export function delayLine(slot: number, failures: number, delay: number): string {
+  const often = failures > 1 ? ` ${failures} times in a row` : '';
+  return `worker ${slot} died young${often}; the next one starts in ${(delay / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,299 @@
+/**
+ * All workers and the state that is known of them: turns what happens to workers into changes of the state, asks the
+ * plan what follows, and does that. Knows processes and policy; what the operator asks for comes from `arbiter.ts`,
+ * and what it takes for a generation to serve from `generations.ts`.
+ */
+import { ExitCode } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Order, Report } from '../protocol.ts';
+import { examine } from './autopsy.ts';
+import { Crew, type Setup } from './crew.ts';
+import { type ExitLine, exitLine } from './exit-line.ts';
+import { autopsyLine, delayLine, retireLine } from './lines.ts';
+import type { Listener } from './listener.ts';
+import { type Action, plan } from './plan.ts';
+import type { ExitNote } from './report.ts';
+import * as change from './state.ts';
+import { current, type KillReason, newest, type State, type WorkerState } from './state.ts';
+import type { WorkerExit, WorkerHandle } from './worker-handle.ts';
+
+/** How long an autopsy may take, in milliseconds; then the worker is killed without. */
+const AUTOPSY_LIMIT = 3_000;
+/** So many worker exits are remembered. */
+const EXITS_KEPT = 20;
+
+/** What the plan leaves to others. None of these may settle the fleet at once. */
+export interface FleetOwner {
+  /** The newest generation is to serve. */
+  publish(): void;
+  /** The generation on trial is to be given up. */
+  rollBack(why: string): void;
+  /** The start has failed. */
+  startFailed(reason: string, stack: string | undefined): void;
+  /** Called before the plan is asked. */
+  settling(): void;
+  /** Called when nothing is left to do for now. */
+  settled(): void;
+  /** All workers are gone, and everything is over. */
+  exit(code: number): void;
+}
+
+type FailedReport = Extract<Report, { type: 'failed' }>;
+
+/** The workers of all generations. */
+export class Fleet {
+  readonly #log: Logger;
+  readonly #owner: FleetOwner;
+  readonly #crew = new Crew();
+  /** What each generation with workers is made from. */
+  readonly #setups = new Map<number, Setup>();
+  /** Why workers could not boot, until their exit is seen. */
+  readonly #failures = new Map<number, FailedReport>();
+  /** The last exits, newest first. */
+  readonly exits: ExitNote[] = [];
+  /** The app's stack, if that is why the generation on trial has failed. */
+  trialStack: string | undefined;
+  /** The listeners that our workers need not empty when they go, as another server accepts on them as well. */
+  shared: readonly Listener[] | undefined;
+  #state: State;
+  /** Wakes us when the plan has something to do. */
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(state: State, setup: Setup, log: Logger, owner: FleetOwner) {
+    this.#state = state;
+    this.#setups.set(setup.number, setup);
+    this.#log = log;
+    this.#owner = owner;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** What the generation that serves is made from. */
+  get running(): Setup {
+    return this.#setups.get(current(this.#state).number)!;
+  }
+
+  /** What the newest generation is made from. */
+  get newest(): Setup {
+    return this.#setups.get(newest(this.#state).number)!;
+  }
+
+  /** What all generations with workers are made from. */
+  get setups(): Setup[] {
+    return [...this.#setups.values()];
+  }
+
+  /** Every listener that any of them has. */
+  get listeners(): Set<Listener> {
+    return new Set(this.setups.flatMap(({ listeners }) => listeners));
+  }
+
+  /** Edits the state; what follows from that is done by the next `settle`. */
+  change(edit: (state: State, now: number) => State): void {
+    this.#state = edit(this.#state, performance.now());
+  }
+
+  /** Adds what the newest generation is made from. */
+  equip(setup: Omit<Setup, 'number'>): Setup {
+    const { number } = newest(this.#state);
+    const complete = { number, ...setup };
+    this.#setups.set(number, complete);
+    this.trialStack = undefined;
+    return complete;
+  }
+
+  /** Tells all workers the same. */
+  tellAll(order: Order): void {
+    this.#crew.tellAll(order);
+  }
+
+  /** The process of a worker. */
+  handleOf(id: number): WorkerHandle | undefined {
+    return this.#crew.handle(id);
+  }
+
+  /** Does what the plan says until it says nothing more, and sees to it that it is asked again in time. */
+  settle(): void {
+    this.#owner.settling();
+    for (;;) {
+      const { actions, wakeAt } = plan(this.#state, performance.now());
+      for (const action of actions) this.#do(action);
+      if (actions.some((action) => action.type === 'exit')) return;
+      if (actions.length > 0) continue;
+      clearTimeout(this.#timer);
+      if (wakeAt !== undefined) {
+        this.#timer = setTimeout(() => this.settle(), Math.max(0, Math.ceil(wakeAt - performance.now())));
+      }
+      break;
+    }
+    this.#forgetGenerations();
+    this.#owner.settled();
+  }
+
+  /** Nobody waits for an autopsy who wants to end quickly. */
+  cutAutopsies(): void {
+    for (const { id, killed } of this.#state.workers) if (killed) this.#crew.kill(id);
+  }
+
+  /** Does nothing any more. */
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #forgetGenerations(): void {
+    const { generations, workers } = this.#state;
+    const needed = new Set([
+      ...generations.map(({ number }) => number),
+      ...workers.map((one) => one.generation),
+    ]);
+    for (const number of this.#setups.keys()) if (!needed.has(number)) this.#setups.delete(number);
+  }
+
+  #do(action: Action): void {
+    switch (action.type) {
+      case 'spawn':
+        this.#spawn(action.generation, action.slot);
+        break;
+      case 'retire': {
+        const line = retireLine(action.why, current(this.#state).number);
+        if (line) this.#log.info(`${this.#nameOf(action.id)} ${line}`);
+        this.change((state, now) => change.retired(state, action.id, action.farewell, now));
+        this.#crew.dismiss(action.id, action.farewell, this.shared ?? this.running.listeners);
+        break;
+      }
+      case 'publish':
+        this.change(change.publishing);
+        this.#owner.publish();
+        break;
+      case 'rollBack':
+        this.#owner.rollBack(action.why);
+        break;
+      case 'kill':
+        this.#kill(action.id, action.why);
+        break;
+      case 'exit':
+        this.#owner.exit(action.code);
+    }
+  }
+
+  #spawn(generation: number, slot: number): void {
+    const id = this.#state.nextId;
+    this.change((state, now) => change.spawned(state, generation, slot, now, Math.random()));
+    const isPublished = current(this.#state).published === 'yes';
+    this.#crew.spawn(id, slot, this.#setups.get(generation)!, isPublished, {
+      onReport: (report) => this.#onReport(id, report),
+      onExit: (how) => this.#onExit(id, how),
+    });
+  }
+
+  #kill(id: number, why: KillReason): void {
+    this.change((state) => change.killed(state, id, why));
+    if (why === 'stuck' || why === 'boot timeout') void this.#examineAndKill(id);
+    else this.#crew.kill(id);
+  }
+
+  /** A worker that does not say any more what it does is asked by other means, before it is killed. */
+  async #examineAndKill(id: number): Promise<void> {
+    const name = this.#nameOf(id);
+    const handle = this.#crew.handle(id);
+    try {
+      if (handle?.pid === undefined) return;
+      const { fields, text } = autopsyLine(await examine(handle.pid, AUTOPSY_LIMIT));
+      this.#log.error(fields, `${name} ${text}`);
+    } catch (error) {
+      this.#log.error(`${name} is to be killed; what it does is not known: ${(error as Error).message}`);
+    } finally {
+      handle?.kill();
+    }
+  }
+
+  #onReport(id: number, report: Report): void {
+    switch (report.type) {
+      case 'ready':
+        this.change((state, now) => change.becameReady(state, id, now));
+        if (!this.#state.ending && !this.#worker(id)?.killed) this.#log.info(`${this.#nameOf(id)} is ready`);
+        break;
+      case 'beat':
+        this.change((state, now) => change.beaten(state, id, report.beat, now));
+        break;
+      case 'failed':
+        this.#failures.set(id, report);
+        break;
+      case 'broken':
+        this.#log.error(
+          `${this.#nameOf(id)} met an error that the app did not catch; it finishes its requests`,
+        );
+        this.#noteTrialStack(id, report.stack);
+        this.change((state, now) => change.broke(state, id, now));
+        this.#logDelay(this.#worker(id));
+        break;
+      case 'asked-to-leave':
+        this.change((state) => change.askedToLeave(state, id));
+        break;
+    }
+    this.settle();
+  }
+
+  #onExit(id: number, how: WorkerExit): void {
+    const before = this.#state;
+    const worker = this.#worker(id)!;
+    const failure = this.#failures.get(id);
+    const line = exitLine(before, worker, how);
+    const name = this.#nameOf(id);
+    if (line && failure) this.#log[line.level](errorFields(failure), failure.message);
+    else if (line) this.#log[line.level](`${name} ${line.text}`);
+    this.#note(worker, line, failure);
+    this.#noteTrialStack(id, failure?.stack);
+    this.#failures.delete(id);
+    this.#crew.forget(id);
+    const reason = failure?.message ?? `${name} ${line?.text ?? 'ended'}`;
+    this.change((state, now) =>
+      change.exited(state, id, now, {
+        exitCode: failure?.exitCode ?? ExitCode.bootFailed,
+        clean: 'code' in how && how.code === 0,
+        hopeless: failure !== undefined || (worker.phase === 'booting' && !('signal' in how)),
+        reason,
+      }),
+    );
+    if (this.#state.ending && !before.ending) this.#owner.startFailed(reason, failure?.stack);
+    if (!this.#state.ending && worker.phase !== 'retiring') this.#logDelay(worker);
+    this.settle();
+  }
+
+  /** Keeps the first stack of a generation on trial for those who wait for it. */
+  #noteTrialStack(id: number, stack: string | undefined): void {
+    const { number, trial } = newest(this.#state);
+    if (trial && this.#worker(id)?.generation === number) this.trialStack ??= stack;
+  }
+
+  /** Remembers an exit for those who ask for the status. */
+  #note(worker: WorkerState, line: ExitLine | undefined, failure: FailedReport | undefined): void {
+    const { id, slot, generation } = worker;
+    const pid = this.#crew.handle(id)?.pid ?? null;
+    const reason = failure?.message ?? line?.text ?? 'ended as it was told';
+    this.exits.unshift({ time: new Date().toISOString(), worker: slot, generation, pid, reason });
+    this.exits.length = Math.min(this.exits.length, EXITS_KEPT);
+  }
+
+  /** Says that a slot waits before it is filled again: an app that dies young is not started all the time. */
+  #logDelay(worker: WorkerState | undefined): void {
+    const generation = this.#state.generations.find(({ number }) => number === worker?.generation);
+    const slot = worker && generation?.slots.get(worker.slot);
+    const delay = (slot?.retryAt ?? 0) - performance.now();
+    if (slot && delay > 0) this.#log.warn(delayLine(worker.slot, slot.failures, delay));
+  }
+
+  #worker(id: number): WorkerState | undefined {
+    return this.#state.workers.find((worker) => worker.id === id);
+  }
+
+  #nameOf(id: number): string {
+    return `worker ${this.#worker(id)?.slot} (pid ${this.#crew.handle(id)?.pid ?? 'unknown'})`;
+  }
+}
+
+function errorFields(failure: FailedReport): object {
+  return failure.stack ? { err: Object.assign(new Error(failure.message), { stack: failure.stack }) } : {};
+}

@@ -1,0 +1,195 @@
+/**
+ * How a generation comes to serve: at the start, and at a reload, when it takes the place of the one before. Knows the
+ * order of sockets, names and settings in that; which workers are spawned and retired meanwhile is the plan's business.
+ */
+import type { Outcome } from '../commands.ts';
+import type { Loaded } from '../config/load.ts';
+import { ExitCode, UserError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Fleet } from './fleet.ts';
+import { limitsOf } from './limits.ts';
+import { countOf, publishedLine } from './lines.ts';
+import { type Listener, openListeners } from './listener.ts';
+import type { Office } from './office.ts';
+import type { PathEvents } from './socket-path.ts';
+import * as change from './state.ts';
+import { newest } from './state.ts';
+import type { Predecessor } from './upgrade.ts';
+
+/** What generations are made with. */
+export interface GenerationsOptions {
+  fleet: Fleet;
+  office: Office;
+  log: Logger;
+  pathEvents: PathEvents;
+  predecessor: Predecessor | undefined;
+  /** Reads the configuration again; what only a restart can change is as it was, and said in `notes`. */
+  reconfigure(running: Loaded, signal: AbortSignal): Promise<{ loaded: Loaded; notes: string[] }>;
+}
+
+/** The answer to whoever waits for something that a stop has overtaken. */
+export const STOPPING: Outcome = { ok: false, message: 'the server is stopping' };
+
+/** Replaces generations. */
+export class Generations {
+  readonly #options: GenerationsOptions;
+  readonly #startedAt = performance.now();
+  readonly #stopping = new AbortController();
+  #trialEnded: (outcome: Outcome) => void = () => {};
+  #reloading: Promise<Outcome> | undefined;
+  #reloadAgain: Promise<Outcome> | undefined;
+  #enterOffice: () => void = () => {};
+  /** Resolves when the first generation serves, or never will: before that nothing can be replaced. */
+  readonly established = new Promise<void>((resolve) => {
+    this.#enterOffice = resolve;
+  });
+
+  constructor(options: GenerationsOptions) {
+    this.#options = options;
+  }
+
+  /** The reload that is under way, or the one that waits for it. */
+  get reloading(): Promise<Outcome> | undefined {
+    return this.#reloadAgain ?? this.#reloading;
+  }
+
+  /**
+   * Has a new generation take the place of the one that serves, or everything stay as it is. A reload that is asked
+   * for during one begins when that has ended, as it may be meant for newer code; several of them are one.
+   *
+   * @param by who asks, for the log.
+   */
+  reload(by: string): Promise<Outcome> {
+    const { log, fleet } = this.#options;
+    if (fleet.state.ending) return Promise.resolve(STOPPING);
+    if (this.#reloading) {
+      this.#reloadAgain ??= this.#reloading.then(() => {
+        this.#reloadAgain = undefined;
+        return this.reload(by);
+      });
+      return this.#reloadAgain;
+    }
+    log.info(`${by}: reloading`);
+    this.#reloading = this.#tryGeneration()
+      .catch((error: unknown): Outcome => {
+        if (!(error instanceof UserError)) throw error;
+        return { ok: false, message: error.message };
+      })
+      .then((outcome) => {
+        if (!outcome.ok && fleet.state.ending) return STOPPING;
+        if (outcome.ok) log.info(outcome.message);
+        else log.error(`reload failed, everything is as it was: ${outcome.message}`);
+        return outcome;
+      })
+      .finally(() => {
+        this.#reloading = undefined;
+      });
+    return this.#reloading;
+  }
+
+  /** Nobody waits any more for a generation to serve, nor for a config file to be read. */
+  stop(): void {
+    this.#stopping.abort();
+    this.#enterOffice();
+    this.#trialEnded(STOPPING);
+  }
+
+  /** The generation on trial has failed. */
+  rollBack(why: string): void {
+    const { fleet, log, predecessor } = this.#options;
+    if (fleet.state.generations.length === 1) {
+      log.fatal(why);
+      predecessor?.failed(why, fleet.trialStack);
+      // Others serve from the same sockets, and workers of ours may have taken requests from them already.
+      fleet.change((state, now) => change.ending(state, 'handover', ExitCode.bootFailed, now));
+      return;
+    }
+    const { listeners } = fleet.newest;
+    fleet.change(change.rolledBack);
+    this.#close(listeners);
+    this.#trialEnded({ ok: false, message: why });
+  }
+
+  /** Has the newest generation serve, whose workers are ready. */
+  async publish(): Promise<void> {
+    const { fleet, office, log } = this.#options;
+    const { number, listeners } = fleet.newest;
+    const before = fleet.running;
+    try {
+      if (number === 1) {
+        if (!(await office.assume(listeners))) return;
+      } else {
+        for (const listener of listeners) if (!(await listener.publish())) return;
+      }
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#onPublishFailed(error);
+      return;
+    }
+    // It may have been given up meanwhile.
+    if (fleet.newest.number !== number) return;
+    fleet.change(change.published);
+    fleet.tellAll({ type: 'published' });
+    this.#enterOffice();
+    if (number === 1) log.info(publishedLine(listeners, performance.now() - this.#startedAt));
+    else {
+      // Before the old workers are told: they empty the queues of sockets that nobody can reach any more.
+      this.#close(before.listeners);
+      this.#trialEnded({ ok: true, message: '' });
+    }
+    fleet.settle();
+  }
+
+  /** @throws UserError if the configuration is wrong, or an address cannot be had. */
+  async #tryGeneration(): Promise<Outcome> {
+    const { fleet, log, pathEvents, reconfigure } = this.#options;
+    await this.established;
+    if (fleet.state.ending) return STOPPING;
+    const began = performance.now();
+    const { loaded, notes } = await reconfigure(fleet.running.loaded, this.#stopping.signal);
+    const { app, config } = loaded;
+    if (app === undefined) throw new UserError('no app was given');
+    const listeners = await openListeners(config, pathEvents, fleet.running.listeners);
+    if (fleet.state.ending) {
+      this.#close(listeners);
+      return STOPPING;
+    }
+    for (const note of notes) log.warn(note);
+    fleet.change((state) => change.reloading(state, config.workers, limitsOf(config)));
+    const { number } = fleet.equip({ app, loaded, listeners });
+    const ended = new Promise<Outcome>((resolve) => {
+      this.#trialEnded = resolve;
+    });
+    fleet.settle();
+    const outcome = await ended;
+    if (!outcome.ok) return { ...outcome, stack: fleet.trialStack };
+    const took = Math.round(performance.now() - began);
+    return {
+      ok: true,
+      message: `generation ${number} serves with ${countOf(config.workers)}, after ${took} ms`,
+    };
+  }
+
+  #onPublishFailed(error: UserError): void {
+    const { fleet, office, log, predecessor } = this.#options;
+    if (newest(fleet.state).number > 1) fleet.change((state) => change.trialFailed(state, error.message));
+    else {
+      log.fatal(error.message);
+      predecessor?.failed(error.message);
+      // Workers of ours may have taken requests: from the sockets of a predecessor, which goes on with them, or from
+      // our own in the place of another server's.
+      const how = predecessor ? 'handover' : office.isContested ? 'graceful' : 'now';
+      fleet.change((state, now) => change.ending(state, how, error.exitCode, now));
+    }
+    fleet.settle();
+  }
+
+  /** Gives up those of the listeners that the generation that serves does not want. Their names go first. */
+  #close(listeners: readonly Listener[]): void {
+    for (const listener of listeners) {
+      if (this.#options.fleet.running.listeners.includes(listener)) continue;
+      listener.withdraw();
+      listener.close();
+    }
+  }
+}
