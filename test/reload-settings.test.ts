@@ -3,10 +3,11 @@
  * with changed addresses: new ones are bound before old ones are given up.
  */
 import assert from 'node:assert/strict';
-import { existsSync, lstatSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
+import { fasticorn } from './support/command.ts';
 import { fetchFrom, type Target } from './support/http.ts';
 import { fingerprint, liveServer } from './support/neighbours.ts';
 import { accepts, freePort } from './support/port.ts';
@@ -115,6 +116,25 @@ describe('changed addresses', () => {
     await until(async () => !(await accepts(port)), 'the port to be free');
     assert.equal(await server.stop(), 0);
     assert.deepEqual(namesOf(site.socket).sort(), ['app.mjs', 'fasticorn.config.json']);
+  });
+
+  it('take the control socket with them, to where the command line looks for it', async (t) => {
+    const site = new Site(t);
+    const bindTo = (bind: string) => site.write('fasticorn.config.json', JSON.stringify({ bind, workers: 1 }));
+    site.deploy('one');
+    bindTo('unix:a.sock');
+    const [a, b] = [join(site.directory, 'a.sock'), join(site.directory, 'b.sock')];
+    const options = { socket: a, cwd: site.directory, unbound: true, env: FILE_DECIDES };
+    const server = await startServer(t, './app.mjs', [], options);
+    await until(() => existsSync(`${a}.ctl`), 'the control socket');
+    bindTo('unix:b.sock');
+    server.kill('SIGHUP');
+    await until(() => existsSync(`${b}.ctl`), 'the control socket at its new place');
+    const { code, stdout } = await fasticorn(t, ['status'], { cwd: site.directory });
+    assert.deepEqual([code, stdout.includes(`unix:${b}`)], [0, true]);
+    await until(() => !existsSync(`${a}.ctl`), 'the old one to be gone');
+    assert.equal(await server.stop(), 0);
+    assert.deepEqual(readdirSync(site.directory).sort(), ['app.mjs', 'fasticorn.config.json']);
   });
 
   it('may be had again a moment later', async (t) => {

@@ -125,6 +125,12 @@ export class ControlSocket {
     this.#name?.check();
   }
 
+  /** Removes the name and takes no more connections; whoever waits for an answer still gets it. */
+  retire(): void {
+    this.#name?.withdraw();
+    this.#server.close();
+  }
+
   /**
    * Removes the name if it is still ours, gives answers that have begun a second, and ends all connections. May be
    * called in any state, and more than once.

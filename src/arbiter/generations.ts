@@ -132,12 +132,12 @@ export class Generations {
     fleet.tellAll({ type: 'published' });
     this.#enterOffice();
     if (number === 1) log.info(publishedLine(listeners, performance.now() - this.#startedAt));
-    else {
-      // Before the old workers are told: they empty the queues of sockets that nobody can reach any more.
-      this.#close(before.listeners);
-      this.#trialEnded({ ok: true, message: '' });
-    }
+    // Before the old workers are told: they empty the queues of sockets that nobody can reach any more.
+    else this.#close(before.listeners);
     fleet.settle();
+    if (number === 1) return;
+    await office.follow(fleet.running.loaded.config);
+    this.#trialEnded({ ok: true, message: '' });
   }
 
   /** @throws UserError if the configuration is wrong, or an address cannot be had. */

@@ -26,8 +26,9 @@ export interface OfficeOptions {
 export class Office {
   readonly #options: OfficeOptions;
   readonly #pidFile: PidFile | undefined;
-  readonly #controlPath: string | undefined;
+  #controlPath: string | undefined;
   #control: ControlSocket | undefined;
+  #face: ControlFace | undefined;
   #hasConsent = false;
   /** Whether a server made way for us, whose control socket we are to replace. */
   #succeeds = false;
@@ -63,6 +64,7 @@ export class Office {
 
   /** Opens the control socket, which can be reached once we are in office; without one life goes on. */
   async openControl(face: ControlFace): Promise<void> {
+    this.#face = face;
     if (this.#controlPath === undefined) return;
     // Only here, so that the workers are started before it is loaded.
     const { ControlSocket } = await import('./control.ts');
@@ -133,6 +135,18 @@ export class Office {
     }
     await this.#control?.resume();
     if (!this.#pidFile?.isOurs()) this.#pidFile?.write();
+  }
+
+  /** After a reload: the control socket stays beside the first Unix socket, where those who look for it look. */
+  async follow(config: Config): Promise<void> {
+    const path = controlPath(config, process.pid);
+    if (path === this.#controlPath || !this.#face) return;
+    const before = this.#control;
+    this.#controlPath = path;
+    this.#control = undefined;
+    this.#succeeds = false;
+    await this.openControl(this.#face);
+    before?.retire();
   }
 
   /** Puts deleted names back; to be called now and then. */
