@@ -18,7 +18,7 @@ import { current, type KillReason, newest, type State, type WorkerState } from '
 import type { WorkerExit, WorkerHandle } from './worker-handle.ts';
 
 /** How long an autopsy may take, in milliseconds; then the worker is killed without. */
-const AUTOPSY_LIMIT = 3_000;
+const AUTOPSY_LIMIT = 10_000;
 /** So many worker exits are remembered. */
 const EXITS_KEPT = 20;
 

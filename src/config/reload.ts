@@ -32,7 +32,7 @@ export function reloaded(running: Loaded, fresh: Loaded): Reloaded {
     if (before === after) continue;
     config[name] = running.config[name];
     origins[name] = running.origins[name];
-    notes.push(`--${flag} is now ${after}: that takes a restart (or upgrade); until then it stays ${before}`);
+    notes.push(`--${flag} is now ${after}: that takes a restart; until then it stays ${before}`);
   }
   return { loaded: { ...fresh, config: config as Config, origins }, notes };
 }
