@@ -24,7 +24,7 @@ describe('A reload', () => {
     assert.equal(loaded.config.pid, '/run/a.pid');
     assert.deepEqual(loaded.origins.pid, { from: 'flag', name: '--pid' });
     assert.deepEqual(notes, [
-      '--pid is now /run/b.pid: that takes a restart (or upgrade); until then it stays /run/a.pid',
+      '--pid is now /run/b.pid: that takes a restart; until then it stays /run/a.pid',
     ]);
   });
 
