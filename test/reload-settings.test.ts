@@ -120,7 +120,8 @@ describe('changed addresses', () => {
 
   it('take the control socket with them, to where the command line looks for it', async (t) => {
     const site = new Site(t);
-    const bindTo = (bind: string) => site.write('fasticorn.config.json', JSON.stringify({ bind, workers: 1 }));
+    const bindTo = (bind: string) =>
+      site.write('fasticorn.config.json', JSON.stringify({ bind, workers: 1 }));
     site.deploy('one');
     bindTo('unix:a.sock');
     const [a, b] = [join(site.directory, 'a.sock'), join(site.directory, 'b.sock')];
