@@ -72,9 +72,6 @@ export const pages = {
   readyz: '200 while the server wants traffic, 503 also while it is paused or stopping.',
 } as const;
 
-/** The name of a page: `healthz`. */
-export type PageName = keyof typeof pages;
-
 /** The name of a verb: `reload`. */
 export type VerbName = keyof typeof verbs;
 

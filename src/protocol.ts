@@ -26,6 +26,12 @@ export interface InheritedSocket {
  */
 export type Farewell = 'stop' | 'retire' | 'quick';
 
+/**
+ * What goes over the channel. The app has the same channel under `process.send`, and what it says there is not for us:
+ * only what carries the key of this worker is.
+ */
+export type Envelope<T> = { key: string; content: T };
+
 /** Arbiter to worker. */
 export type Order =
   | {

@@ -41,7 +41,7 @@ describe('--help', () => {
     const part = narrow.slice(from, narrow.indexOf('\n\n', from + 1));
     for (const name of [...verbNames, 'status'])
       assert.match(part, new RegExp(`^  ${name}\\b.* [A-Z]`, 'm'), name);
-    assert.match(part, /^ {2}scale N, \+N or -N {2,}Run/m);
+    assert.match(part, /^ {2}scale N\|\+N\|-N {2,}Run/m);
     assert.match(part, /^ {2}stop \[now\] {2,}Finish everything that has begun, then end\.$/m);
     for (const { flag, of } of Object.values(verbFlags)) {
       assert.match(part, new RegExp(`^ {6}--${flag} [^]*?\\[of: ${of.join(', ')}\\]`, 'm'), flag);

@@ -342,9 +342,9 @@ describe('an order', () => {
   it('is refused if its argument is wrong, and says what is right', async (t) => {
     const { face, post } = await start(t);
     const wrong = {
-      '/scale': 'scale takes N, +N or -N',
-      '/scale/many': 'scale takes N, +N or -N',
-      '/scale/+': 'scale takes N, +N or -N',
+      '/scale': 'scale takes N|+N|-N',
+      '/scale/many': 'scale takes N|+N|-N',
+      '/scale/+': 'scale takes N|+N|-N',
       '/stop/later': 'stop takes now or nothing',
       '/reload/now': 'reload takes no argument',
       '/reload/': 'reload takes no argument',
@@ -385,9 +385,14 @@ describe('an order', () => {
     face.outcome = new Promise(() => {});
     const { status, json } = await post('/reload?wait=no');
     assert.deepEqual([status, json()], [202, { ok: true, message: 'reload has begun' }]);
-    face.outcome = new Error('nobody hears this');
     assert.equal((await post('/stop/now?wait=no')).status, 202);
     assert.equal(face.asked.length, 2);
+  });
+
+  it('that is refused is refused also with ?wait=no', async (t) => {
+    const { face, post } = await start(t);
+    face.outcome = { ok: false, message: 'an upgrade is under way' };
+    assert.equal((await post('/reload?wait=no')).status, 409);
   });
 
   it('that has begun when it is answered anyway has its outcome also with ?wait=no', async (t) => {
@@ -425,7 +430,7 @@ describe('a request for something else', () => {
       const { status, json } = await get(url);
       assert.equal(status, 404, url);
       const { message } = json<Outcome>();
-      for (const there of ['GET /status', 'POST /reload,', 'POST /scale/(N, +N or -N)', '/stop[/now]']) {
+      for (const there of ['GET /status', 'POST /reload,', 'POST /scale/(N|+N|-N)', '/stop[/now]']) {
         assert(message.includes(there), there);
       }
     }

@@ -11,6 +11,7 @@ import type { OpenLog } from '../log.ts';
 import { beatEvery } from '../protocol.ts';
 import type { Status } from '../status.ts';
 import type { ControlFace } from './control.ts';
+import { setupOf } from './crew.ts';
 import { Fleet } from './fleet.ts';
 import { Generations, type GenerationsOptions, STOPPING } from './generations.ts';
 import { limitsOf } from './limits.ts';
@@ -66,7 +67,7 @@ export class Arbiter {
     this.#options = options;
     this.#log = log;
     const state = change.initialState(loaded.config.workers, limitsOf(loaded.config), office.isContested);
-    const fleet = new Fleet(state, { number: 1, app: loaded.app, loaded, listeners }, log, {
+    const fleet = new Fleet(state, { number: 1, ...setupOf(loaded.app, loaded, listeners) }, log, {
       publish: () => void this.#generations.publish(),
       rollBack: (why) => this.#generations.rollBack(why),
       startFailed: (reason, stack) => predecessor?.failed(reason, stack),
@@ -180,6 +181,11 @@ export class Arbiter {
   #pause(paused: boolean, by: string): Outcome {
     if (paused === this.#fleet.state.paused)
       return { ok: true, message: paused ? 'already paused' : 'not paused' };
+    if (current(this.#fleet.state).published !== 'yes') {
+      const message = 'the server is still starting, and cannot be paused';
+      this.#log.warn(`${by}: ${message}`);
+      return { ok: false, message };
+    }
     this.#fleet.change((state) =>
       change.pausedOrNot(paused ? change.trialFailed(state, 'paused') : state, paused),
     );

@@ -5,7 +5,7 @@
 import { chmodSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { type Command, type Outcome, pages, type VerbName, verbNames, verbs } from '../commands.ts';
 import { UserError } from '../errors.ts';
 import { inodeOf, sameInode } from '../inode.ts';
@@ -26,7 +26,7 @@ const LAST_ANSWERS = 1000;
 export interface ControlFace {
   status(): Promise<Status>;
   health(): Health;
-  /** Resolves when the verb is done, if it is one that waits, or else when it has begun. Never rejects. */
+  /** Resolves when the verb is done, if it is one that waits, or else when it has begun. */
   perform(command: Command): Promise<Outcome>;
   /** A newcomer asks for the path of our socket. If that is ok nobody guards the path until `yieldEnded` is called. */
   yieldPath(): Outcome;
@@ -243,11 +243,12 @@ export class ControlSocket {
     const accepted = row.accepts ? row.accepts(argument) : argument === undefined;
     if (!accepted) return refuse(response, 400, `${verb} takes ${expected(verb)}`);
     const done = this.#face.perform(command);
-    if (!wait && row.waits) {
-      done.catch(() => {});
-      return send(response, 202, { ok: true, message: `${verb} has begun` });
-    }
-    sendOutcome(response, await done);
+    // What is refused is refused at once.
+    const first = wait || !row.waits ? done : Promise.race([done, turn(undefined)]);
+    done.catch(() => {});
+    const outcome = await first;
+    if (outcome) sendOutcome(response, outcome);
+    else send(response, 202, { ok: true, message: `${verb} has begun` });
   }
 
   /** The connection stays open as long as the newcomer wants the path to be free: also its death is noticed so. */

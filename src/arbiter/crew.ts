@@ -2,7 +2,9 @@
  * The worker processes of all generations, and what each was made from. Knows processes, orders and descriptors; how
  * many there are to be, and when each has to go, is decided elsewhere.
  */
+import { realpathSync } from 'node:fs';
 import type { Loaded } from '../config/load.ts';
+import { UserError } from '../errors.ts';
 import type { Farewell, Order } from '../protocol.ts';
 import type { Listener } from './listener.ts';
 import { FIRST_SOCKET_FD, type WorkerEvents, WorkerHandle } from './worker-handle.ts';
@@ -12,7 +14,23 @@ export interface Setup {
   number: number;
   app: string;
   loaded: Loaded;
+  /** Where its workers run: what symbolic links led to when it began, so that all of them run the same code. */
+  directory: string;
   listeners: readonly Listener[];
+}
+
+/**
+ * What a generation is made from, at this moment.
+ *
+ * @throws UserError if the directory has gone.
+ */
+export function setupOf(app: string, loaded: Loaded, listeners: readonly Listener[]): Omit<Setup, 'number'> {
+  const chdir = loaded.config.chdir ?? '.';
+  try {
+    return { app, loaded, listeners, directory: realpathSync(chdir) };
+  } catch (error) {
+    throw new UserError(`--chdir ${chdir}: ${(error as Error).message}`);
+  }
 }
 
 /** Runs the workers. */
@@ -21,9 +39,9 @@ export class Crew {
 
   /** Starts a worker. `published` says that the sockets' public names are ours. */
   spawn(id: number, slot: number, setup: Setup, published: boolean, events: WorkerEvents): void {
-    const { number, app, loaded, listeners } = setup;
+    const { number, app, loaded, directory, listeners } = setup;
     const sockets = listeners.map(({ fd }) => fd);
-    const handle = new WorkerHandle(sockets, loaded.config.chdir ?? '.', events);
+    const handle = new WorkerHandle(sockets, directory, events);
     this.#handles.set(id, { handle, setup });
     handle.tell({
       type: 'start',

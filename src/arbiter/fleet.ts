@@ -280,6 +280,7 @@ export class Fleet {
   /** Says that a slot waits before it is filled again: an app that dies young is not started all the time. */
   #logDelay(worker: WorkerState | undefined): void {
     const generation = this.#state.generations.find(({ number }) => number === worker?.generation);
+    if (generation?.trial?.failed) return;
     const slot = worker && generation?.slots.get(worker.slot);
     const delay = (slot?.retryAt ?? 0) - performance.now();
     if (slot && delay > 0) this.#log.warn(delayLine(worker.slot, slot.failures, delay));

@@ -2,10 +2,13 @@
  * How a generation comes to serve: at the start, and at a reload, when it takes the place of the one before. Knows the
  * order of sockets, names and settings in that; which workers are spawned and retired meanwhile is the plan's business.
  */
+import { formatAddress } from '../address.ts';
 import type { Outcome } from '../commands.ts';
 import type { Loaded } from '../config/load.ts';
+import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { setupOf } from './crew.ts';
 import type { Fleet } from './fleet.ts';
 import { limitsOf } from './limits.ts';
 import { countOf, publishedLine } from './lines.ts';
@@ -71,10 +74,7 @@ export class Generations {
     }
     log.info(`${by}: reloading`);
     this.#reloading = this.#tryGeneration()
-      .catch((error: unknown): Outcome => {
-        if (!(error instanceof UserError)) throw error;
-        return { ok: false, message: error.message };
-      })
+      .catch((error: unknown): Outcome => ({ ok: false, message: this.#explained(error).message }))
       .then((outcome) => {
         if (!outcome.ok && fleet.state.ending) return STOPPING;
         if (outcome.ok) log.info(outcome.message);
@@ -122,8 +122,7 @@ export class Generations {
         for (const listener of listeners) if (!(await listener.publish())) return;
       }
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      this.#onPublishFailed(error);
+      this.#onPublishFailed(number, this.#explained(error));
       return;
     }
     // It may have been given up meanwhile.
@@ -146,17 +145,20 @@ export class Generations {
     await this.established;
     if (fleet.state.ending) return STOPPING;
     const began = performance.now();
+    const wasPaused = fleet.state.paused;
     const { loaded, notes } = await reconfigure(fleet.running.loaded, this.#stopping.signal);
     const { app, config } = loaded;
     if (app === undefined) throw new UserError('no app was given');
+    this.#refuseToAbandon(config);
     const listeners = await openListeners(config, pathEvents, fleet.running.listeners);
-    if (fleet.state.ending) {
+    if (fleet.state.ending || fleet.state.paused !== wasPaused) {
       this.#close(listeners);
-      return STOPPING;
+      return fleet.state.ending ? STOPPING : { ok: false, message: 'paused or resumed meanwhile' };
     }
+    const setup = setupOf(app, loaded, listeners);
     for (const note of notes) log.warn(note);
     fleet.change((state) => change.reloading(state, config.workers, limitsOf(config)));
-    const { number } = fleet.equip({ app, loaded, listeners });
+    const { number } = fleet.equip(setup);
     const ended = new Promise<Outcome>((resolve) => {
       this.#trialEnded = resolve;
     });
@@ -170,9 +172,11 @@ export class Generations {
     };
   }
 
-  #onPublishFailed(error: UserError): void {
+  #onPublishFailed(number: number, error: UserError): void {
     const { fleet, office, log, predecessor } = this.#options;
-    if (newest(fleet.state).number > 1) fleet.change((state) => change.trialFailed(state, error.message));
+    // It may have been given up meanwhile, for another reason.
+    if (newest(fleet.state).number !== number) return;
+    if (number > 1) fleet.change((state) => change.trialFailed(state, error.message));
     else {
       log.fatal(error.message);
       predecessor?.failed(error.message);
@@ -182,6 +186,24 @@ export class Generations {
       fleet.change((state, now) => change.ending(state, how, error.exitCode, now));
     }
     fleet.settle();
+  }
+
+  /** An error that is not the operator's is ours: it is logged with its stack, and still takes nobody down. */
+  #explained(error: unknown): UserError {
+    if (error instanceof UserError) return error;
+    this.#options.log.error({ err: error }, 'an error in fasticorn itself; please report it');
+    return new UserError(`an error in fasticorn itself: ${(error as Error)?.message ?? error}`);
+  }
+
+  /** @throws UserError if a socket were given up in whose queue somebody may wait while no worker is there to answer. */
+  #refuseToAbandon(config: Config): void {
+    const { state, running } = this.#options.fleet;
+    const kept = config.bind.map(formatAddress);
+    const lost = state.paused ? running.listeners.find(({ key }) => !kept.includes(key)) : undefined;
+    if (lost)
+      throw new UserError(
+        `requests may wait at ${lost.key} while the server is paused: resume it first, or keep that --bind`,
+      );
   }
 
   /** Gives up those of the listeners that the generation that serves does not want. Their names go first. */

@@ -1,7 +1,7 @@
 /**
  * How this server becomes the one that others find, and ceases to be it: its sockets' names, the control socket and
  * the pid file, the predecessor that made way. Knows in which order these change hands, so that at every moment each
- * of them leads to a server that serves; whether that is wanted is decided by `arbiter.ts`.
+ * of them leads to a server that serves; whether that is wanted is decided by others.
  */
 
 import { formatAddress } from '../address.ts';
@@ -141,12 +141,13 @@ export class Office {
   async follow(config: Config): Promise<void> {
     const path = controlPath(config, process.pid);
     if (path === this.#controlPath || !this.#face) return;
-    const before = this.#control;
+    const [before, place] = [this.#control, this.#controlPath];
     this.#controlPath = path;
     this.#control = undefined;
     this.#succeeds = false;
     await this.openControl(this.#face);
-    before?.retire();
+    if (this.#control) before?.retire();
+    else [this.#control, this.#controlPath] = [before, place];
   }
 
   /** Puts deleted names back; to be called now and then. */

@@ -1,5 +1,5 @@
 /**
- * The whole policy: what to do in a given state. Pure; `state.ts` says how events change the state, `arbiter.ts`
+ * The whole policy: what to do in a given state. Pure; `state.ts` says how events change the state, `fleet.ts`
  * carries the actions out and records them. Calling it again with the recorded actions yields the next ones.
  */
 import type { Farewell } from '../protocol.ts';

@@ -152,6 +152,7 @@ export class SocketPath {
     if (replace) this.#replace();
     while (!this.#withdrawn && !this.#claim()) {
       const obstacle = await obstacleAt(this.path);
+      if (this.#withdrawn) break;
       if (obstacle) throw refusal(this.path, obstacle.reason);
       await this.#bury();
     }

@@ -1,6 +1,6 @@
 /**
  * What the arbiter knows and wants, as plain data, and how each event changes it. Pure: what follows from a state
- * is decided by `plan.ts`, and done by `arbiter.ts`. Times are milliseconds of a monotonic clock.
+ * is decided by `plan.ts`, and done by `fleet.ts`. Times are milliseconds of a monotonic clock.
  */
 import type { Beat, Farewell } from '../protocol.ts';
 
@@ -140,7 +140,7 @@ export function newest(state: State): Generation {
   return state.generations.at(-1)!;
 }
 
-/** A generation is to take the place of the one that serves, once it has proved itself. It ends a pause. */
+/** A generation is to take the place of the one that serves, once it has proved itself. */
 export function reloading(state: State, wanted: number, limits: Limits): State {
   const next = newGeneration(state.nextGeneration, wanted, limits, true);
   return {
@@ -167,7 +167,7 @@ export function publishing(state: State): State {
   }));
 }
 
-/** The newest generation is what serves; those before it are not wanted any more. */
+/** The newest generation is what serves; those before it are not wanted any more, and a pause is over. */
 export function published(state: State): State {
   const generation: Generation = { ...newest(state), trial: undefined, published: 'yes' };
   const isReload = state.generations.length > 1;
@@ -284,7 +284,7 @@ export interface Exit {
   exitCode: number;
   /** Whether it ended by itself, with code 0. */
   clean: boolean;
-  /** Whether the worker itself said that it cannot serve, so that another one need not try. */
+  /** Whether it could not boot, by its own doing, so that another one need not try. */
   hopeless: boolean;
   /** In words, for whoever waits for a generation on trial. */
   reason: string;

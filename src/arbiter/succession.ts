@@ -86,6 +86,7 @@ export class Succession {
         loaded.config.node ?? process.execPath,
         invocation,
         listeners,
+        loaded.config,
         (keeps) => {
           if (fleet.state.ending) return false;
           // Not guarded any more, so that from now on the names are changed by one of us only.

@@ -1,9 +1,10 @@
 /**
  * A new arbiter in the place of this one: how it is started with our sockets, and what the two say to each other
- * until it has taken over or has failed. Knows processes and descriptors; when to go is decided by `arbiter.ts`.
+ * until it has taken over or has failed. Knows processes and descriptors; when to go is decided by `succession.ts`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Outcome } from '../commands.ts';
+import type { Config } from '../config/settings.ts';
 import { UserError } from '../errors.ts';
 import { type Heirloom, heirloomOf, type Listener } from './listener.ts';
 
@@ -11,8 +12,8 @@ import { type Heirloom, heirloomOf, type Listener } from './listener.ts';
 export const HEIRLOOMS = 'FASTICORN_HEIRLOOMS';
 /** The descriptors 0, 1 and 2 are standard streams and 3 is the IPC channel; the sockets follow. */
 const FIRST_FD = 4;
-/** How long a successor may take to end after SIGTERM, in milliseconds. */
-const BACK_OUT = 10_000;
+/** What a successor gets on top of its workers' own time, in milliseconds: for its config file, and to end. */
+const EXTRA = 15_000;
 
 /** How this process was started, so that its like can be started again. */
 export interface Invocation {
@@ -38,10 +39,13 @@ type Consent = { type: 'yours' };
 export class Successor {
   readonly #child: ChildProcess;
   readonly #done: Promise<Outcome>;
+  /** Milliseconds after SIGTERM. */
+  readonly #timeToEnd: number;
   #finish: (outcome: Outcome) => void = () => {};
 
   /**
    * @param node the Node binary to run it with.
+   * @param times what its workers may take to boot and to finish their requests, in seconds.
    * @param onReady it could take over, and keeps the listeners with these keys: do what has to be done before that;
    *   false to refuse.
    * @throws UserError if the binary cannot be run at all.
@@ -50,6 +54,7 @@ export class Successor {
     node: string,
     { argv, directory, env }: Invocation,
     listeners: readonly Listener[],
+    times: Pick<Config, 'bootTimeout' | 'gracefulTimeout'>,
     onReady: (keeps: string[]) => boolean,
   ) {
     const heirlooms = listeners.map((listener, index) => heirloomOf(listener, FIRST_FD + index));
@@ -66,7 +71,11 @@ export class Successor {
       // Some errors of exec(3) Node throws, and others it emits.
       throw new UserError(`${node} could not be started: ${(error as Error).message}`);
     }
+    this.#timeToEnd = times.gracefulTimeout * 1000 + EXTRA;
     const fail = (message: string, stack?: string) => this.#finish({ ok: false, message, stack });
+    const limit = times.bootTimeout * 1000 + EXTRA;
+    const late = setTimeout(() => fail(`the new arbiter was not ready after ${limit / 1000} s`), limit);
+    void this.#done.then(() => clearTimeout(late));
     this.#child.on('message', (message: Message) => {
       if (message.type === 'failed') fail(message.message, message.stack);
       else if (message.type === 'in-office')
@@ -96,20 +105,18 @@ export class Successor {
 
   /** Has it end without taking over, with its requests or quickly. */
   abort(signal: 'SIGTERM' | 'SIGINT'): void {
-    this.#child.kill(signal);
+    const child = this.#child;
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill('SIGKILL'), signal === 'SIGINT' ? EXTRA : this.#timeToEnd);
+    child.once('exit', () => clearTimeout(timer));
   }
 
   async #ended(): Promise<void> {
     const child = this.#child;
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => child.kill('SIGKILL'), BACK_OUT);
-      child.once('exit', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-      child.kill('SIGTERM');
-    });
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    this.abort('SIGTERM');
+    await ended;
   }
 }
 

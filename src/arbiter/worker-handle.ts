@@ -3,8 +3,9 @@
  * Knows child processes; when to do what is decided elsewhere.
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import type { Beat, Order, Report } from '../protocol.ts';
+import type { Beat, Envelope, Order, Report } from '../protocol.ts';
 import { AUTOPSY_FLAGS } from './autopsy.ts';
 
 /** What becomes of a worker. */
@@ -27,12 +28,13 @@ const ENTRY = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.
 /** A running worker. */
 export class WorkerHandle {
   readonly #child: ChildProcess | undefined;
+  readonly #key = randomUUID();
   /** What it has last told of itself. */
   beat: Beat | undefined;
 
   /**
    * @param sockets the arbiter's descriptors of the listening sockets; none for a worker that only checks.
-   * @param directory where the worker runs; a symbolic link is followed now.
+   * @param directory where the worker runs.
    */
   constructor(sockets: readonly number[], directory: string, events: WorkerEvents) {
     const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...sockets];
@@ -53,8 +55,9 @@ export class WorkerHandle {
       events.onExit(how);
     };
     const child = this.#child;
-    child.on('message', (message) => {
-      const report = message as Report;
+    child.on('message', (message: Envelope<Report> | null) => {
+      if (message?.key !== this.#key) return;
+      const report = message.content;
       if (report.type === 'beat') this.beat = report.beat;
       events.onReport(report);
     });
@@ -71,7 +74,8 @@ export class WorkerHandle {
 
   /** Sends an order. A worker that is already going cannot hear it, which is fine: its exit will be seen. */
   tell(order: Order): void {
-    if (this.#child?.connected) this.#child.send(order, () => {});
+    const envelope: Envelope<Order> = { key: this.#key, content: order };
+    if (this.#child?.connected) this.#child.send(envelope, () => {});
   }
 
   /** Ends the process without asking it. */

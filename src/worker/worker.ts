@@ -11,9 +11,11 @@ import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { accessLine, logUpgrades, remember } from './access-log.ts';
 import { isRequestNoise, LISTENING } from './app-log.ts';
+import { keepChannel, report, takeOrders } from './channel.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
 import { startHeartbeat } from './heartbeat.ts';
+import { inspectorGuard } from './inspector.ts';
 import { type Listening, listenOn } from './listening.ts';
 import { loadApp } from './load-app.ts';
 import { identifyPeers, requestIdHeader, trustProxy } from './peers.ts';
@@ -29,23 +31,16 @@ for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGT
   process.on(signal, () => {});
 process.on('SIGTERM', () => report({ type: 'asked-to-leave' }));
 
-process.once('message', (order: Order) => {
-  started = true;
-  if (order.type === 'start') new Worker(order);
-  if (order.type === 'check') void check(order);
-});
-// Killed before it could say what to do.
-process.once('disconnect', () => {
-  if (!started) process.exit(0);
-});
-
-let started = false;
-
-/** Tells the arbiter; an arbiter that is gone hears nothing, and `disconnect` tells us so. */
-function report(message: Report, then: () => void = () => {}): void {
-  if (process.connected && process.send) process.send(message, undefined, undefined, then);
-  else then();
-}
+let worker: Worker | undefined;
+takeOrders(
+  (order) => {
+    if (order.type === 'start') worker = new Worker(order);
+    else if (order.type === 'check') void check(order);
+    else worker?.obey(order);
+  },
+  // Killed before it could say what to do, the arbiter leaves nothing to be done.
+  () => (worker ? worker.onOrphaned() : process.exit(0)),
+);
 
 type StartOrder = Extract<Order, { type: 'start' }>;
 type CheckOrder = Extract<Order, { type: 'check' }>;
@@ -73,8 +68,7 @@ class Worker {
     this.#responsible = order.published;
     process.title = `fasticorn: worker ${order.worker} gen ${order.generation}`;
     this.#log = openErrorLog(order.config, { worker: order.worker }, isRequestNoise);
-    process.on('message', (next: Order) => this.#obey(next));
-    process.on('disconnect', () => this.#onOrphaned());
+    keepChannel((text) => this.#log.logger.warn(text));
     process.on('uncaughtException', (error) => this.#onUncaught(error));
     process.on('exit', () => {
       this.#accessLog?.flushSync();
@@ -111,14 +105,19 @@ class Worker {
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     report({ type: 'ready' });
     if (this.#early) void this.#leave(this.#early);
+    const guardInspector = inspectorGuard((text) => this.#log.logger.warn(text));
     startHeartbeat({
       connections,
       every: beatEvery(config.timeout),
-      send: (beat) => report({ type: 'beat', beat }),
+      send: (beat) => {
+        report({ type: 'beat', beat });
+        guardInspector();
+      },
     });
   }
 
-  #obey(order: Order): void {
+  /** Does what the arbiter says. */
+  obey(order: Order): void {
     switch (order.type) {
       case 'leave':
         void this.#leave(order);
@@ -145,7 +144,7 @@ class Worker {
   }
 
   /** The arbiter was killed: nobody can hold the socket for a next one, so its name must not stay. */
-  #onOrphaned(): void {
+  onOrphaned(): void {
     const { sockets, config } = this.#order;
     // Nobody is left to end us if a hook of the app hangs.
     setTimeout(() => process.exit(1), config.gracefulTimeout * 1000);

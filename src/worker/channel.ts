@@ -1,0 +1,32 @@
+/**
+ * The worker's end of the channel to the arbiter. The app sees it as well, under `process.send` and `disconnect`: what
+ * it does there must neither pass for ours nor cut us off.
+ */
+import type { Envelope, Order, Report } from '../protocol.ts';
+
+/** Comes with the first order; what the arbiter believes carries it. */
+let key: string | undefined;
+
+/** Takes the arbiter's orders; `gone` is called when there is no arbiter any more. */
+export function takeOrders(obey: (order: Order) => void, gone: () => void): void {
+  process.on('message', (message: Envelope<Order>) => {
+    key ??= message.key;
+    obey(message.content);
+  });
+  process.on('disconnect', gone);
+}
+
+/** Tells the arbiter; an arbiter that is gone hears nothing, and `disconnect` tells us so. */
+export function report(content: Report, then: () => void = () => {}): void {
+  if (process.connected && process.send && key !== undefined) {
+    process.send({ key, content } satisfies Envelope<Report>, undefined, undefined, then);
+  } else then();
+}
+
+/** Has the app's `process.disconnect()` do nothing: to us it would look as if the arbiter had died. */
+export function keepChannel(warn: (text: string) => void): void {
+  process.disconnect = () => {
+    warn('process.disconnect() does nothing here: the channel to the arbiter is needed');
+    process.disconnect = () => {};
+  };
+}
