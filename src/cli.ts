@@ -4,7 +4,7 @@
  * file that reads `process.env` or sets the exit code of the arbiter's process.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { join, sep } from 'node:path';
+import { join, resolve, sep } from 'node:path';
 import { isatty } from 'node:tty';
 import { Arbiter } from './arbiter/arbiter.ts';
 import { checkApp } from './arbiter/check.ts';
@@ -13,9 +13,11 @@ import { Office } from './arbiter/office.ts';
 import type { PathEvents } from './arbiter/socket-path.ts';
 import { tiedToUs } from './arbiter/supervision.ts';
 import { HEIRLOOMS, type Invocation, predecessor } from './arbiter/upgrade.ts';
+import { verbNames } from './commands.ts';
 import type { Loaded } from './config/load.ts';
 import { reloaded } from './config/reload.ts';
 import { help, printConfig, shown, usage } from './config/render.ts';
+import { nearest } from './config/spelling.ts';
 import { configure, startDirectory } from './configuration.ts';
 import { ExitCode, UserError } from './errors.ts';
 import { checkLogs, type Logger, openErrorLog } from './log.ts';
@@ -41,8 +43,16 @@ async function main(): Promise<number> {
     return operate(loaded.verb, loaded, { print, complain, columns: process.stdout.columns ?? 120 });
   }
   const { app } = loaded;
+  refuseMistypedCommand(loaded);
   if (app === undefined) return complain(`fasticorn: no app was given\n\n${usage()}`);
   return loaded.action === 'checkConfig' ? check({ ...loaded, app }) : serve({ ...loaded, app });
+}
+
+/** `fasticorn relaod` would otherwise start a server, or try to. */
+function refuseMistypedCommand({ app = '', config }: Loaded): void {
+  const command = /^[a-z]+$/.test(app) ? nearest(app, [...verbNames, 'status']) : undefined;
+  if (command && !existsSync(resolve(config.chdir ?? '.', app)))
+    throw new UserError(`there is no app "${app}"; did you mean the command ${command}?`);
 }
 
 async function serve(loaded: Loaded & { app: string }): Promise<number> {

@@ -128,7 +128,8 @@ function outcomeIn(line: string): Outcome {
 
 /** Why there is no answer, by the code of the error. */
 const REASONS: Record<string, (path: string) => string> = {
-  ENOENT: (path) => `no server is running behind ${path}: there is no such socket`,
+  ENOENT: (path) =>
+    `no server is running behind ${path}: there is no such socket; say where it is with the --bind, --config or --control-socket of its start`,
   ENOTDIR: (path) => `no server is running behind ${path}: there is no such socket`,
   ECONNREFUSED: (path) => `no server is running behind ${path}: nobody listens there`,
   ENOTSOCK: (path) => `no server is running behind ${path}: it is not a socket`,

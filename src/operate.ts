@@ -25,9 +25,23 @@ export interface Output {
  * @throws UserError if there is no server to ask.
  */
 export async function operate(verb: VerbCall, loaded: Loaded, output: Output): Promise<number> {
+  warnOfIgnored(verb, loaded, output);
   if (isByPid(loaded)) return signal(verb, loaded.config.pid!, output);
   const path = pathOf(loaded.config);
   return verb.name === 'status' ? status(path, verb, output) : order(path, verb, output);
+}
+
+/** What says where a server is; all other settings are those that it was started with. */
+const LOCATING: readonly string[] = ['bind', 'config', 'chdir', 'controlSocket', 'pid'];
+
+function warnOfIgnored({ name }: VerbCall, { origins }: Loaded, { complain }: Output): void {
+  if (name !== 'reload' && name !== 'upgrade') return;
+  for (const [setting, origin] of Object.entries(origins)) {
+    if (origin.from !== 'flag' || LOCATING.includes(setting)) continue;
+    complain(
+      `fasticorn: ${origin.name} changes nothing with ${name}: the server keeps the flags it was started with`,
+    );
+  }
 }
 
 /** @throws UserError if the settings do not say where the control socket is. */
@@ -69,7 +83,7 @@ async function order(
 ): Promise<number> {
   const url = `/${name}${argument === undefined ? '' : `/${encodeURIComponent(argument)}`}`;
   const { body } = await ask(path, 'POST', noWait ? `${url}?wait=no` : url);
-  const { ok, message, stack } = body as Outcome;
+  const { ok, message, stack } = known(path, body, 'ok') as Outcome;
   if (ok) print(message);
   else complain(`fasticorn: ${name} failed: ${message}${stack ? `\n${stack}` : ''}`);
   return ok ? ExitCode.ok : ExitCode.usage;
@@ -84,13 +98,19 @@ async function status(
     ask(path, 'GET', '/status'),
     ask(path, 'GET', '/healthz'),
   ]);
-  const found = body as Status;
+  const found = known(path, body, 'arbiter') as Status;
   print(json ? JSON.stringify(found, null, 2) : statusTable(found, columns));
   const { healthy, reason } = health as Health;
   if (!healthy) complain(`fasticorn: not healthy: ${reason}`);
   if (isElsewhere(found))
     complain(`fasticorn: this server runs in another container, with pid ${found.arbiter.pid}`);
   return healthy && !isElsewhere(found) ? ExitCode.ok : ExitCode.usage;
+}
+
+/** @throws UserError if the answer is not one of ours: an app may listen there as well. */
+function known(path: string, body: unknown, key: string): unknown {
+  if (typeof body === 'object' && body !== null && key in body) return body;
+  throw new UserError(`${path}: who listens there is not a fasticorn's control socket`);
 }
 
 /**

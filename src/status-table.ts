@@ -23,7 +23,7 @@ const COLUMNS: readonly Column[] = [
   number('worker', ({ worker }) => worker),
   number('gen', ({ generation }) => generation),
   number('pid', ({ pid }) => pid),
-  { title: 'phase', align: 'left', cell: ({ phase }) => phase },
+  { title: 'phase', align: 'left', cell: phaseOf },
   { title: 'age', align: 'right', cell: ({ age }) => duration(age) },
   number('requests', ({ requests }) => requests),
   number('in flight', ({ inFlight }) => inFlight),
@@ -33,6 +33,11 @@ const COLUMNS: readonly Column[] = [
   number('busy %', ({ utilization }) => utilization && utilization * 100),
   number('delay ms', ({ delay }) => delay),
 ];
+
+/** A worker that does not say any more how it is shows that here: all else in its row is old. */
+function phaseOf({ phase, silent = 0 }: WorkerStatus): string {
+  return silent < 3 ? phase : `${phase}, silent ${duration(silent)}`;
+}
 
 /**
  * Returns the text, with a newline at the end.

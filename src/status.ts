@@ -39,6 +39,8 @@ export interface WorkerStatus extends Partial<Beat> {
   phase: 'booting' | 'ready' | 'retiring' | 'stuck';
   /** Seconds since it was started. */
   age: number;
+  /** Seconds for which nothing was heard of it, so that the numbers are as old; about one in a healthy worker. */
+  silent?: number;
 }
 
 /** One listening socket. Depth and limit of the accept queue are null where the system does not tell. */

@@ -137,12 +137,13 @@ describe('The status', () => {
     const server = new Simulation(2);
     server.settle();
     server.ready(1);
+    server.state = state.ticked(server.state, 4000);
     const before = performance.now() / 1000;
     const { workers } = await report(server, { handleOf: (id) => (id === 1 ? handle : undefined) });
     assert.deepEqual(
       workers.map(({ age, ...others }) => ({ ...others, isOld: age > before })),
       [
-        { worker: 1, generation: 1, pid: 4711, phase: 'ready', isOld: true, ...beat },
+        { worker: 1, generation: 1, pid: 4711, phase: 'ready', isOld: true, silent: 4, ...beat },
         { worker: 2, generation: 1, pid: null, phase: 'booting', isOld: true },
       ],
     );

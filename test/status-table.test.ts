@@ -88,6 +88,12 @@ last exits:
     ]);
   });
 
+  it('shows which workers do not say any more how they are', () => {
+    const text = lines({ workers: [worker({ silent: 1.2 }), worker({ worker: 2, silent: 6 })] }).join('\n');
+    assert.match(text, /^ +1 .* ready +59s/m);
+    assert.match(text, /^ +2 .* ready, silent 6s +59s/m);
+  });
+
   it('shows the last five exits', () => {
     const shown = lines({ exits: [9, 8, 7, 6, 5, 4, 3].map((number) => exit(number)) });
     assert.equal(shown.filter((line) => line.includes('exited with code')).length, 5);

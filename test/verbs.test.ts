@@ -382,6 +382,32 @@ describe('Who asks in vain is told why, in one line:', () => {
     assert.match(line(stderr), /no server is running behind .*dead\.ctl: nobody listens there/);
   });
 
+  it('the socket of the app, in place of the control socket', async (t) => {
+    const server = await start(t, []);
+    for (const verb of ['status', 'reload']) {
+      const { code, stderr } = await fasticorn(t, [verb, '--control-socket', server.socket]);
+      assert.equal(code, 1);
+      assert.match(line(stderr), /is not a fasticorn's control socket/);
+    }
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('a command that is misspelt, which starts no server', async (t) => {
+    const { code, stderr } = await fasticorn(t, ['relaod'], { cwd: temporaryDirectory(t) });
+    assert.equal(code, 1);
+    assert.match(line(stderr), /there is no app "relaod"; did you mean the command reload\?/);
+  });
+
+  it('a flag that a reload cannot change, which is said', async (t) => {
+    const server = await start(t, []);
+    await settled(server, 1);
+    const { code, stderr } = await fasticorn(t, ['reload', '-w', '8', '-b', `unix:${server.socket}`]);
+    assert.equal(code, 0);
+    assert.match(line(stderr), /-w changes nothing with reload/);
+    await settled(server, 1);
+    assert.equal(await server.stop(), 0);
+  });
+
   it('a pid file of nobody', async (t) => {
     const gone = spawn('true');
     await once(gone, 'exit');

@@ -168,7 +168,7 @@ export class Generations {
     const took = Math.round(performance.now() - began);
     return {
       ok: true,
-      message: `generation ${number} serves with ${countOf(config.workers)}, after ${took} ms`,
+      message: `generation ${number} serves with ${countOf(newest(fleet.state).wanted)}, after ${took} ms`,
     };
   }
 

@@ -140,7 +140,7 @@ export function markdownVerbs(): string {
       .map(([signal, argument]) => code(signal.slice(3)) + (argument ? ` (${argument})` : ''))
       .join(', '),
     code(`fasticorn ${withArgument(name)}`),
-    code(`POST /${withArgument(name).replace(' ', '/')}`),
+    code(`POST /${withArgument(name).replace(' [', '[/').replace(' ', '/')}`),
     prose(verbs[name].help),
   ]);
   const table = [['Signal', 'Command', 'Control socket', 'Meaning'], ['---', '---', '---', '---'], ...cells];
