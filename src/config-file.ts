@@ -3,7 +3,7 @@
  * that it imports, and a file that throws, ends its process or never comes to an end can't harm the running server.
  * What the keys mean is the business of `config/load.ts`.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, realpath } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -189,13 +189,22 @@ function runFile(
   { directory, env, limit = 10, signal }: ReadOptions,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    // What the file prints goes to standard error: standard output belongs to the access log and `--print-config`.
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', PROGRAM, file], {
-      cwd: directory,
-      env,
-      stdio: ['ignore', 2, 2, 'pipe'],
-      ...(signal && { signal, killSignal: 'SIGKILL' }),
-    });
+    const failed = ({ message }: Error) =>
+      reject(new UserError(`${path}: cannot run the config file: ${message}`));
+    let child: ChildProcess;
+    try {
+      // What the file prints goes to standard error: standard output belongs to the access log and `--print-config`.
+      child = spawn(process.execPath, ['--input-type=module', '--eval', PROGRAM, file], {
+        cwd: directory,
+        env,
+        stdio: ['ignore', 2, 2, 'pipe'],
+        ...(signal && { signal, killSignal: 'SIGKILL' }),
+      });
+    } catch (error) {
+      // Some failures of the system are thrown, ENOMEM for one; others, such as EMFILE, are emitted.
+      failed(error as Error);
+      return;
+    }
     const kill = () => child.kill('SIGKILL');
     let isLate = false;
     const timer = setTimeout(() => {
@@ -208,16 +217,17 @@ function runFile(
       process.off('exit', kill);
     };
 
+    child.on('error', (error) => {
+      done();
+      failed(error);
+    });
     let text = '';
-    const pipe = child.stdio[3] as Readable;
-    pipe.setEncoding('utf8').on('data', (chunk: string) => {
+    // Undefined, whatever its type says, if there were too few descriptors for a process.
+    const pipe = child.stdio?.[3] as Readable | undefined;
+    pipe?.setEncoding('utf8').on('data', (chunk: string) => {
       text += chunk;
       // Its exit handlers are not waited for.
       if (text.endsWith('\n')) kill();
-    });
-    child.on('error', (error) => {
-      done();
-      reject(new UserError(`${path}: cannot run the config file: ${error.message}`));
     });
     child.on('close', (code, signal) => {
       done();

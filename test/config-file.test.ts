@@ -269,6 +269,36 @@ describe('a mistake in a file is told in one line:', () => {
     );
   });
 
+  it('a file for which the system has no process, and the reader goes on', () => {
+    write('fine.mjs', 'export default { workers: 2 }');
+    const file = new URL('../src/config-file.ts', import.meta.url).href;
+    // One descriptor is enough to read a file, and too few to start a process.
+    const program = `
+      import { closeSync, openSync } from 'node:fs';
+      import { readConfigFile } from ${JSON.stringify(file)};
+      const read = () => readConfigFile('fine.mjs', { directory: ${JSON.stringify(directory)}, env: {} });
+      const taken = [];
+      try { for (;;) taken.push(openSync('/dev/null')); } catch {}
+      for (const fd of taken.splice(-1)) closeSync(fd);
+      const { name, message } = await read().catch((error) => error);
+      for (const fd of taken) closeSync(fd);
+      console.log(JSON.stringify([name, message, (await read()).values]));`;
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
+    const { stdout, stderr } = spawnSync(
+      'sh',
+      ['-c', 'ulimit -n 256 && exec "$0" "$@"', process.execPath, ...args],
+      {
+        encoding: 'utf8',
+      },
+    );
+    assert.equal(stderr, '');
+    assert.deepEqual(JSON.parse(stdout), [
+      'UserError',
+      `fine.mjs: cannot run the config file: spawn ${process.execPath} EMFILE`,
+      { workers: 2 },
+    ]);
+  });
+
   it('a file that runs for ever', async () => {
     const message = 'late.mjs: it was not done after 0.5 seconds';
     assert.equal(await mistake('late.mjs', 'for (;;);', 0.5), message);

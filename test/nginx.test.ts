@@ -149,7 +149,7 @@ describe('Straight to the socket', () => {
   it('a start serves everybody from the moment that the socket is there', async (t) => {
     const socket = join(temporaryDirectory(t), 'app.sock');
     const starting = startServer(t, app('echo.mjs'), [], { socket });
-    const { bad, good } = await load({ to: { socketPath: socket }, connections: 32, count: 3000 });
+    const { bad, good } = await load({ to: { socketPath: socket }, connections: 32, count: 15_000 });
     await starting;
     assert.deepEqual(bad, []);
     assert.ok(good > 1000);

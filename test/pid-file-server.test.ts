@@ -50,6 +50,28 @@ describe('The pid file of a server', () => {
     assert.equal((await fetchFrom({ socketPath: server.socket }, '/')).body, 'hello');
   });
 
+  it('goes to one of two servers that start together; the other ends and says why', async (t) => {
+    const pidFile = fileIn(t);
+    const GO = `${pidFile}.go`;
+    const start = () =>
+      startServer(t, app('start/slow-boot.mjs'), ['-w', '1', '--pid', pidFile], { env: { GO }, early: true });
+    const servers = await Promise.all([start(), start()]);
+    // With a worker each of them has seen that the file is not there.
+    for (const server of servers) await until(() => server.workers().length > 0, 'a worker');
+    writeFileSync(GO, '');
+    await until(() => servers.some(({ process }) => process.exitCode !== null), 'the end of one of them');
+    await until(() => existsSync(pidFile), 'the pid file');
+    const [loser, winner] = servers[0]!.process.exitCode !== null ? servers : servers.toReversed();
+    const { code } = await loser!.exited;
+    assert.notEqual(code, 0);
+    assert.match(
+      JSON.stringify(loser!.log()),
+      new RegExp(`--pid ${pidFile}: a fasticorn is running with pid ${winner!.pid}`),
+    );
+    assert.equal(readFileSync(pidFile, 'utf8'), `${winner!.pid}\n`);
+    assert.equal((await fetchFrom({ socketPath: winner!.socket }, '/')).body, 'hello');
+  });
+
   it('is taken from a server that was killed', async (t) => {
     const pidFile = fileIn(t);
     const first = await serverWith(t, pidFile);

@@ -24,16 +24,30 @@ import { isRunning, temporaryDirectory, until } from './support/server.ts';
 const fileIn = (t: TestContext) => join(temporaryDirectory(t), 'app.pid');
 const ours = `${process.pid}\n`;
 
-/** A process that sleeps, with these words on its command line. */
-async function sleeper(t: TestContext, ...words: string[]): Promise<ChildProcess & { pid: number }> {
-  const code = 'process.stdout.write("here"); setInterval(() => {}, 1e6)';
-  const child = spawn(process.execPath, ['-e', code, '--', ...words], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+const SLEEP = 'process.stdout.write("here"); setInterval(() => {}, 1e6);';
+
+/** A process that sleeps, with these arguments for node, by whatever name. */
+async function sleeper(
+  t: TestContext,
+  args: string[],
+  argv0 = process.execPath,
+): Promise<ChildProcess & { pid: number }> {
+  const child = spawn(process.execPath, args, { argv0, stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   return child as ChildProcess & { pid: number };
 }
+
+/** A script by this name that sleeps, or does something else. */
+function scriptAt(t: TestContext, name: string, code = SLEEP): string {
+  const path = join(temporaryDirectory(t), name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, code);
+  return path;
+}
+
+const fasticornIn = (t: TestContext) => sleeper(t, [scriptAt(t, 'bin/fasticorn')]);
+const somebodyIn = (t: TestContext) => sleeper(t, ['-e', SLEEP, '--', 'something', 'else']);
 
 /** The pid of a process that has ended. */
 const deadPid = () => spawnSync(process.execPath, ['-e', '']).pid;
@@ -66,7 +80,7 @@ describe('claiming a pid file', () => {
 
   it('is refused while the fasticorn that it names runs', async (t) => {
     const path = fileIn(t);
-    const other = await sleeper(t, '/usr/bin/fasticorn');
+    const other = await fasticornIn(t);
     writeFileSync(path, `${other.pid}\n`);
     refuses(
       path,
@@ -79,19 +93,51 @@ describe('claiming a pid file', () => {
     new PidFile(path).claim();
   });
 
-  it('is refused for a fasticorn that has its name from its title only', async (t) => {
-    const path = fileIn(t);
-    const code = 'process.title = "fasticorn: app"; process.stdout.write("here"); setInterval(() => {}, 1e6)';
-    const other = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
-    t.after(() => other.kill('SIGKILL'));
-    await once(other.stdout, 'data');
-    writeFileSync(path, `${other.pid}\n`);
-    refuses(path, () => new PidFile(path).claim(), /a fasticorn is running/);
-  });
+  const fasticorns: [what: string, start: (t: TestContext) => Promise<{ pid: number }>][] = [
+    [
+      'by its title',
+      (t) => sleeper(t, ['-e', `process.title = "fasticorn: arbiter [app.mjs] 2 workers"; ${SLEEP}`]),
+    ],
+    ['by the beginning of its title', (t) => sleeper(t, ['-e', SLEEP], 'fasticorn: arb')],
+    ['by its command', fasticornIn],
+    ['by its script', (t) => sleeper(t, [scriptAt(t, 'node_modules/fasticorn/dist/cli.js')])],
+    [
+      'by its script, after options of node',
+      (t) => sleeper(t, ['--no-warnings', scriptAt(t, 'bin/fasticorn')]),
+    ],
+  ];
+  for (const [what, start] of fasticorns) {
+    it(`is refused for a fasticorn that is known ${what}`, async (t) => {
+      const path = fileIn(t);
+      const { pid } = await start(t);
+      writeFileSync(path, `${pid}\n`);
+      refuses(path, () => new PidFile(path).claim(), /a fasticorn is running/);
+      assert.equal(readPid(path), pid);
+    });
+  }
+
+  const others: [what: string, start: (t: TestContext) => Promise<{ pid: number }>][] = [
+    [
+      'a program that looks at its log',
+      (t) => sleeper(t, ['-e', SLEEP, '--', '-f', 'fasticorn.log'], 'tail'),
+    ],
+    ['an editor', (t) => sleeper(t, ['-e', SLEEP, '--', '/app/fasticorn'], 'vi')],
+    ['a script that is given its name', (t) => sleeper(t, [scriptAt(t, 'tool.js'), '/usr/bin/fasticorn'])],
+    ['a script of another name', (t) => sleeper(t, [scriptAt(t, 'fasticorn-exporter.js')])],
+    ['a worker', (t) => sleeper(t, ['-e', `process.title = "fasticorn: worker 1 gen 1"; ${SLEEP}`])],
+  ];
+  for (const [what, start] of others) {
+    it(`is right when it names ${what}, which is no server and gets no signal`, async (t) => {
+      const path = fileIn(t);
+      writeFileSync(path, `${(await start(t)).pid}\n`);
+      new PidFile(path).claim();
+      refuses(path, () => readPid(path), /no fasticorn is running with pid \d+$/);
+    });
+  }
 
   it('is right when another program has the pid by now', async (t) => {
     const path = fileIn(t);
-    writeFileSync(path, `${(await sleeper(t, 'something', 'else')).pid}`);
+    writeFileSync(path, `${(await somebodyIn(t)).pid}`);
     new PidFile(path).claim();
   });
 
@@ -100,10 +146,20 @@ describe('claiming a pid file', () => {
   }, async (t) => {
     const path = fileIn(t);
     // The shell becomes a program that never waits for the child that it has inherited.
-    const child = 'until grep -q tail /proc/$PPID/comm; do sleep 0.01; done; kill -9 $$';
-    const parent = spawn('sh', ['-c', 'sh -c "$0" fasticorn & echo $!; exec tail -f /dev/null', child], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    const child = scriptAt(
+      t,
+      'fasticorn',
+      `const { readFileSync } = require('node:fs');
+      while (readFileSync('/proc/' + process.ppid + '/comm', 'utf8') !== 'tail\\n');
+      process.kill(process.pid, 'SIGKILL');`,
+    );
+    const parent = spawn(
+      'sh',
+      ['-c', '"$0" "$1" & echo $!; exec tail -f /dev/null', process.execPath, child],
+      {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    );
     t.after(() => parent.kill('SIGKILL'));
     const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
     await until(() => !isRunning(Number(pid)), 'the end of the child');
@@ -195,8 +251,65 @@ describe('a pid file', () => {
   it('that cannot be written leaves what was there, and nothing else', (t) => {
     const path = fileIn(t);
     mkdirSync(join(path, 'full'), { recursive: true });
-    refuses(path, () => new PidFile(path).write(), /cannot write it \(E[A-Z]+\)$/);
+    refuses(path, () => new PidFile(path).write(), /not a regular file; it was left alone$/);
     assert(existsSync(join(path, 'full')));
+  });
+
+  it('that has become another server’s since it was claimed is left to that one', async (t) => {
+    const path = fileIn(t);
+    const file = new PidFile(path);
+    file.claim();
+    const other = await fasticornIn(t);
+    writeFileSync(path, `${other.pid}\n`);
+    refuses(path, () => file.write(), /a fasticorn is running/);
+    assert.equal(readFileSync(path, 'utf8'), `${other.pid}\n`);
+    file.remove();
+    assert(existsSync(path));
+  });
+
+  it('is taken from the server that makes way, and from the dead', async (t) => {
+    const path = fileIn(t);
+    const { pid } = await fasticornIn(t);
+    for (const before of [`${pid}\n`, `${deadPid()}\n`, '']) {
+      writeFileSync(path, before);
+      const file = new PidFile(path);
+      file.claim(pid);
+      file.write();
+      assert.equal(readFileSync(path, 'utf8'), ours);
+      assert(file.isOurs());
+      assert.deepEqual(readdirSync(dirname(path)), ['app.pid']);
+    }
+  });
+
+  it('goes to exactly one of several that write it at the same moment', async (t) => {
+    const { href } = new URL('../src/arbiter/pid-file.ts', import.meta.url);
+    const code = `const { PidFile } = await import(${JSON.stringify(href)});
+      process.title = 'fasticorn: arbiter';
+      process.stdout.write('here');
+      process.stdin.on('data', (path) => {
+        const file = new PidFile(String(path));
+        try { file.write(); process.stdout.write('won') } catch { process.stdout.write('lost') }
+      });`;
+    const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+    const servers = Array.from({ length: 3 }, () =>
+      spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] }),
+    );
+    t.after(() => {
+      for (const server of servers) server.kill('SIGKILL');
+    });
+    const said = () =>
+      Promise.all(servers.map(async ({ stdout }) => String((await once(stdout, 'data'))[0])));
+    await said();
+    for (let round = 0; round < 100; round++) {
+      const path = fileIn(t);
+      const answers = said();
+      for (const { stdin } of servers) stdin.write(path);
+      const won = (await answers).map((answer) => answer === 'won');
+      const winners = servers.filter((_, i) => won[i]);
+      assert.equal(winners.length, 1);
+      assert.equal(readFileSync(path, 'utf8'), `${winners[0]!.pid}\n`);
+      assert.deepEqual(readdirSync(dirname(path)), ['app.pid']);
+    }
   });
 
   it('may have a name as long as the system allows', (t) => {
@@ -252,7 +365,7 @@ describe('a pid file', () => {
 describe('a pid read for a command', () => {
   it('is that of the running fasticorn', async (t) => {
     const path = fileIn(t);
-    const { pid } = await sleeper(t, '/usr/bin/fasticorn');
+    const { pid } = await fasticornIn(t);
     writeFileSync(path, `${pid}\n`);
     assert.equal(readPid(path), pid);
   });
@@ -264,7 +377,7 @@ describe('a pid read for a command', () => {
     refuses(path, () => readPid(path), /the file is empty$/);
     writeFileSync(path, `${deadPid()}\n`);
     refuses(path, () => readPid(path), /no fasticorn is running with pid \d+$/);
-    writeFileSync(path, `${(await sleeper(t, 'something')).pid}\n`);
+    writeFileSync(path, `${(await somebodyIn(t)).pid}\n`);
     refuses(path, () => readPid(path), /no fasticorn is running with pid \d+$/);
   });
 });

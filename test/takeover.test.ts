@@ -359,7 +359,7 @@ describe('a live socket is refused', { concurrency: 3 }, () => {
     const args = ['--bind', `unix:${socket}`, '--takeover', app('echo.mjs')];
     const print = fingerprint(socket);
     const none = await fasticorn(t, args);
-    assert.match(none.stderr, /^fasticorn: --takeover: .* no such socket\n$/);
+    assert.match(none.stderr, /^fasticorn: --takeover: .* no such socket\b.*\n$/);
 
     const answers = ['{"healthy":true}', 'null', 'hello'];
     const control = createServer((_request, response) => response.end(answers.shift() ?? '{}'));

@@ -91,7 +91,10 @@ describe('A new arbiter that fails leaves everything as it was, and says why:', 
     await until(() => lineage.arbiters().length > 1, 'the new arbiter');
     unlinkSync(pidFile);
     mkdirSync(pidFile);
-    failed(await upgrade, /^fasticorn: upgrade failed: --pid \S+app\.pid: cannot write it \(E\w+\)\n$/);
+    failed(
+      await upgrade,
+      /^fasticorn: upgrade failed: --pid \S+app\.pid: it is not a regular file; it was left alone\n$/,
+    );
     assert.equal(changes.count, 0);
     rmdirSync(pidFile);
     assert.equal(await scene.arbiter(), server.pid);

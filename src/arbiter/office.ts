@@ -98,7 +98,7 @@ export class Office {
       // While the control socket is still theirs. A server that does not answer any more goes by itself.
       await yielded?.confirm().catch(() => {});
       this.#assumed = true;
-      this.#writePid();
+      this.#writePid(rival?.pid);
       const control = this.#control;
       if (control) await this.#publishControl(control).catch((error) => this.#dropControl(control, error));
       predecessor?.inOffice();
@@ -114,8 +114,10 @@ export class Office {
   }
 
   /** After a takeover we are the only one who serves, and no pid file is a reason to end; a predecessor is still there. */
-  #writePid(): void {
+  #writePid(before: number | undefined): void {
     try {
+      // Another newcomer may have taken over since we looked: the file is then that one's.
+      if (before !== undefined) this.#pidFile?.claim(before);
       this.#pidFile?.write();
     } catch (error) {
       if (this.#options.predecessor || !this.isContested) throw error;

@@ -9,6 +9,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  linkSync,
   lstatSync,
   openSync,
   readFileSync,
@@ -28,6 +29,7 @@ const MAX_SIZE = 32;
 export class PidFile {
   /** Absolute. */
   readonly path: string;
+  #predecessor: number | undefined;
   /** The file that we wrote. */
   #written: Inode | undefined;
 
@@ -43,6 +45,7 @@ export class PidFile {
    * @throws UserError that says what is in the way.
    */
   claim(predecessor?: number): void {
+    this.#predecessor = predecessor;
     assertWritable(this.path);
     const pid = pidIn(this.path);
     if (pid === undefined || pid === process.pid || pid === predecessor) return;
@@ -64,30 +67,44 @@ export class PidFile {
   /**
    * Writes our pid. Whoever reads meanwhile finds what was there before, or all of ours.
    *
-   * @throws UserError if that is impossible; what was there before is still there.
+   * @throws UserError if that is impossible, or the file has become another's since we claimed it; what was there
+   * before is still there.
    */
   write(): void {
     const temporary = join(
       dirname(this.path),
       `.${basename(this.path).slice(0, 200)}.${randomBytes(4).toString('hex')}`,
     );
-    let made = false;
     try {
       const fd = openSync(temporary, 'wx', 0o644);
-      made = true;
       try {
-        // Whatever the umask.
-        fchmodSync(fd, 0o644);
-        writeFileSync(fd, `${process.pid}\n`);
+        try {
+          // Whatever the umask.
+          fchmodSync(fd, 0o644);
+          writeFileSync(fd, `${process.pid}\n`);
+        } finally {
+          closeSync(fd);
+        }
+        const inode = inodeOf(temporary);
+        this.#place(temporary);
+        this.#written = inode;
       } finally {
-        closeSync(fd);
+        rmSync(temporary, { force: true });
       }
-      const inode = inodeOf(temporary);
-      renameSync(temporary, this.path);
-      this.#written = inode;
     } catch (error) {
-      if (made) rmSync(temporary, { force: true });
+      if (error instanceof UserError) throw error;
       throw refusal(this.path, `cannot write it (${errorCode(error)})`);
+    }
+  }
+
+  /** Gives the finished file its name. Of several servers that find none by that name, one wins. */
+  #place(temporary: string): void {
+    try {
+      linkSync(temporary, this.path);
+    } catch {
+      // There is one, perhaps since a moment ago; or the file system has no links.
+      this.claim(this.#predecessor);
+      renameSync(temporary, this.path);
     }
   }
 
@@ -172,7 +189,15 @@ function occupantOf(pid: number): 'fasticorn' | 'other' | 'nobody' | 'unknown' {
   }
   const command = commandOf(pid);
   if (command === undefined) return 'unknown';
-  return command.includes('fasticorn') ? 'fasticorn' : 'other';
+  return isArbiter(command) ? 'fasticorn' : 'other';
+}
+
+/** Whether a command line is an arbiter's, by its title, of which there may be only the beginning, or its script. */
+function isArbiter(command: string): boolean {
+  if (command.startsWith('fasticorn: a')) return true;
+  const [program = '', ...args] = command.split(command.includes('\0') ? '\0' : /\s+/);
+  const script = args.find((arg) => !arg.startsWith('-')) ?? '';
+  return basename(program).startsWith('node') && /(^|\/)fasticorn(\/dist\/cli\.js)?$/.test(script);
 }
 
 /** The command line of a process; empty for a zombie. Undefined if the system does not tell. */

@@ -6,6 +6,8 @@ import type { Envelope, Order, Report } from '../protocol.ts';
 
 /** Comes with the first order; what the arbiter believes carries it. */
 let key: string | undefined;
+/** What is to be done when there is no arbiter any more. */
+let onGone: () => void = () => {};
 
 /** Takes the arbiter's orders; `gone` is called when there is no arbiter any more. */
 export function takeOrders(obey: (order: Order) => void, gone: () => void): void {
@@ -13,20 +15,26 @@ export function takeOrders(obey: (order: Order) => void, gone: () => void): void
     key ??= message.key;
     obey(message.content);
   });
+  onGone = gone;
   process.on('disconnect', gone);
 }
 
 /** Tells the arbiter; an arbiter that is gone hears nothing, and `disconnect` tells us so. */
 export function report(content: Report, then: () => void = () => {}): void {
-  if (process.connected && process.send && key !== undefined) {
+  if (process.channel && process.send && key !== undefined) {
     process.send({ key, content } satisfies Envelope<Report>, undefined, undefined, then);
   } else then();
 }
 
 /** Has the app's `process.disconnect()` do nothing: to us it would look as if the arbiter had died. */
 export function keepChannel(warn: (text: string) => void): void {
+  let warned = false;
+  // Node calls it as well, when the arbiter is gone; a moment later the channel is then no more.
   process.disconnect = () => {
-    warn('process.disconnect() does nothing here: the channel to the arbiter is needed');
-    process.disconnect = () => {};
+    setImmediate(() => {
+      if (!process.channel) onGone();
+      else if (!warned) warn('process.disconnect() does nothing here: the channel to the arbiter is needed');
+      warned = true;
+    });
   };
 }
