@@ -529,7 +529,7 @@ describe('--takeover', { concurrency: 3 }, () => {
 
   it('leaves the new one alone when the old one is told to stop afterwards', async (t) => {
     const first = await start(t);
-    const slow = fetchFrom({ socketPath: first.socket }, '/token/slow?delay=3000');
+    const slow = fetchFrom({ socketPath: first.socket }, '/token/slow?delay=6000');
     await until(async () => (await statusOf(first)).workers.some(({ inFlight = 0 }) => inFlight > 0), 'it');
     const second = await takeOver(t, first);
     first.kill('SIGTERM');

@@ -47,6 +47,8 @@ export interface Listener {
    * @param replace whether a live server at the path has agreed to be replaced.
    */
   publish(replace?: boolean): Promise<boolean>;
+  /** Whether clients find it; always so for TCP. */
+  readonly isThere: boolean;
   /** Puts a deleted name back; to be called now and then. */
   check(): void;
   /** Takes the name away, so that nobody new can connect. Whoever waits in the queue is still served. */
@@ -172,6 +174,9 @@ function unixListener(name: SocketPath, fd: number, close: () => void): Listener
   return {
     ...{ key: formatAddress(address), address, fd, close },
     inherited: { address, spare: name.spare, inode: name.inode },
+    get isThere() {
+      return name.isThere;
+    },
     publish: (replace) => name.publish(replace),
     check: () => name.check(),
     withdraw: () => name.withdraw(),
@@ -205,6 +210,7 @@ function tcpListener(key: string, address: Address, fd: number, close: () => voi
   const nothing = () => {};
   return {
     ...{ key, address, fd, close, inherited: { address } },
+    isThere: true,
     publish: async () => true,
     ...{ check: nothing, withdraw: nothing, release: nothing, reclaim: nothing, handOver: nothing },
   };

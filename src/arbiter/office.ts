@@ -4,6 +4,7 @@
  * of them leads to a server that serves; whether that is wanted is decided by others.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { formatAddress } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { UserError } from '../errors.ts';
@@ -14,6 +15,9 @@ import type { Listener } from './listener.ts';
 import { PidFile } from './pid-file.ts';
 import { assertFree, obstacleAt } from './socket-probe.ts';
 import type { Predecessor } from './upgrade.ts';
+
+/** How long the server before us may take to have its names back when we have failed, in milliseconds. */
+const TAKING_BACK = 2_000;
 
 export interface OfficeOptions {
   config: Config;
@@ -105,7 +109,10 @@ export class Office {
     } catch (error) {
       // Whoever served before us takes them up again; until then no name is better gone than ours.
       const theirs = predecessor?.heirlooms.map(({ key }) => key) ?? free;
-      for (const listener of listeners) if (theirs.includes(listener.key)) listener.handOver();
+      const left = listeners.filter(({ key }) => theirs.includes(key));
+      for (const listener of left) listener.handOver();
+      yielded?.release();
+      if (yielded) await untilTaken(left);
       throw error;
     } finally {
       yielded?.release();
@@ -224,4 +231,10 @@ export class Office {
       return false;
     }
   }
+}
+
+/** Whoever still finds us under names that are being taken back has to be answered: ending before that would lose them. */
+async function untilTaken(listeners: readonly Listener[]): Promise<void> {
+  const until = performance.now() + TAKING_BACK;
+  while (performance.now() < until && listeners.some(({ isThere }) => isThere)) await sleep(5);
 }

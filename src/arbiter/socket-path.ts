@@ -231,6 +231,11 @@ export class SocketPath {
     this.check();
   }
 
+  /** Whether the public name leads to our socket at this moment. */
+  get isThere(): boolean {
+    return sameInode(inodeOf(this.path), this.inode);
+  }
+
   #makeSpare(): void {
     try {
       this.#link(this.path, this.spare);
