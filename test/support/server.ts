@@ -93,6 +93,9 @@ export class Server {
         process.kill(pid, 'SIGKILL');
       } catch {}
     }
+    // A server without a Unix socket has its control socket here, and was given no time to remove it.
+    const left = new RegExp(`^\\.?fasticorn-${this.pid}\\.ctl(\\.|$)`);
+    for (const name of readdirSync('/tmp')) if (left.test(name)) rmSync(`/tmp/${name}`, { force: true });
   }
 }
 
