@@ -67,7 +67,7 @@ export class Arbiter {
     this.#options = options;
     this.#log = log;
     const state = change.initialState(loaded.config.workers, limitsOf(loaded.config), office.isContested);
-    const fleet = new Fleet(state, { number: 1, ...setupOf(loaded.app, loaded, listeners) }, log, {
+    const fleet = new Fleet(state, { number: 1, ...setupOf(loaded.app, loaded), listeners }, log, {
       publish: () => void this.#generations.publish(),
       rollBack: (why) => this.#generations.rollBack(why),
       startFailed: (reason, stack) => predecessor?.failed(reason, stack),

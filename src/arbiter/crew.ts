@@ -20,14 +20,14 @@ export interface Setup {
 }
 
 /**
- * What a generation is made from, at this moment.
+ * What a generation is made from at this moment, but for its sockets.
  *
  * @throws UserError if the directory has gone.
  */
-export function setupOf(app: string, loaded: Loaded, listeners: readonly Listener[]): Omit<Setup, 'number'> {
+export function setupOf(app: string, loaded: Loaded): Omit<Setup, 'number' | 'listeners'> {
   const chdir = loaded.config.chdir ?? '.';
   try {
-    return { app, loaded, listeners, directory: realpathSync(chdir) };
+    return { app, loaded, directory: realpathSync(chdir) };
   } catch (error) {
     throw new UserError(`--chdir ${chdir}: ${(error as Error).message}`);
   }

@@ -150,15 +150,16 @@ export class Generations {
     const { app, config } = loaded;
     if (app === undefined) throw new UserError('no app was given');
     this.#refuseToAbandon(config);
+    // Before anything is bound, which would stay so if this failed.
+    const setup = setupOf(app, loaded);
     const listeners = await openListeners(config, pathEvents, fleet.running.listeners);
     if (fleet.state.ending || fleet.state.paused !== wasPaused) {
       this.#close(listeners);
       return fleet.state.ending ? STOPPING : { ok: false, message: 'paused or resumed meanwhile' };
     }
-    const setup = setupOf(app, loaded, listeners);
     for (const note of notes) log.warn(note);
     fleet.change((state) => change.reloading(state, config.workers, limitsOf(config)));
-    const { number } = fleet.equip(setup);
+    const { number } = fleet.equip({ ...setup, listeners });
     const ended = new Promise<Outcome>((resolve) => {
       this.#trialEnded = resolve;
     });

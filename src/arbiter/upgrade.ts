@@ -7,11 +7,10 @@ import type { Outcome } from '../commands.ts';
 import type { Config } from '../config/settings.ts';
 import { UserError } from '../errors.ts';
 import { type Heirloom, heirloomOf, type Listener } from './listener.ts';
+import { FIRST_SOCKET_FD } from './worker-handle.ts';
 
 /** The variable in which a successor finds its heirlooms, as JSON. */
 export const HEIRLOOMS = 'FASTICORN_HEIRLOOMS';
-/** The descriptors 0, 1 and 2 are standard streams and 3 is the IPC channel; the sockets follow. */
-const FIRST_FD = 4;
 /** What a successor gets on top of its workers' own time, in milliseconds: for its config file, and to end. */
 const EXTRA = 15_000;
 
@@ -57,7 +56,7 @@ export class Successor {
     times: Pick<Config, 'bootTimeout' | 'gracefulTimeout'>,
     onReady: (keeps: string[]) => boolean,
   ) {
-    const heirlooms = listeners.map((listener, index) => heirloomOf(listener, FIRST_FD + index));
+    const heirlooms = listeners.map((listener, index) => heirloomOf(listener, FIRST_SOCKET_FD + index));
     this.#done = new Promise((resolve) => {
       this.#finish = resolve;
     });

@@ -18,7 +18,7 @@ export interface WorkerEvents {
 /** How a process ended; `error` if there never was one. */
 export type WorkerExit = { code: number } | { signal: NodeJS.Signals } | { error: Error };
 
-/** The descriptors 0, 1 and 2 are standard streams and 3 is the IPC channel; the sockets follow. */
+/** In a worker, and in a successor: 0, 1 and 2 are standard streams and 3 is the IPC channel; the sockets follow. */
 export const FIRST_SOCKET_FD = 4;
 
 // The entry has the extension of this file: .js when built, .ts under a loader.

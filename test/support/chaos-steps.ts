@@ -198,6 +198,18 @@ async function successorOf(pid: number): Promise<number> {
 /** A moment that is different each time. */
 const moment = (random: Random, most: number) => sleep(random.between(0, most));
 
+/** A reload or an upgrade that cannot succeed, says why, and changes nothing. */
+function failing(verb: 'reload' | 'upgrade'): Step['run'] {
+  return (world, random) =>
+    sameCrew(world, () =>
+      withFault(world, random, async (says) => {
+        const { code, stderr } = await world.cli(verb);
+        assert.notEqual(code, 0);
+        assert.match(stderr, says);
+      }),
+    );
+}
+
 export const steps: readonly Step[] = [
   {
     name: 'reload of new code',
@@ -234,15 +246,7 @@ export const steps: readonly Step[] = [
   {
     name: 'reload that fails',
     weight: 8,
-    async run(world, random) {
-      await sameCrew(world, () =>
-        withFault(world, random, async (says) => {
-          const { code, stderr } = await world.cli('reload');
-          assert.notEqual(code, 0);
-          assert.match(stderr, says);
-        }),
-      );
-    },
+    run: failing('reload'),
   },
   {
     name: 'reload to an app that dies with requests in its hands',
@@ -320,15 +324,7 @@ export const steps: readonly Step[] = [
   {
     name: 'upgrade that fails',
     weight: 5,
-    async run(world, random) {
-      await sameCrew(world, () =>
-        withFault(world, random, async (says) => {
-          const { code, stderr } = await world.cli('upgrade');
-          assert.notEqual(code, 0);
-          assert.match(stderr, says);
-        }),
-      );
-    },
+    run: failing('upgrade'),
   },
   {
     name: 'upgrade whose new arbiter is killed',
