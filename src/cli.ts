@@ -84,11 +84,11 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   return exitCode;
 }
 
-async function check({ app, config }: Loaded & { app: string }): Promise<number> {
+async function check({ app, args, config }: Loaded & { app: string }): Promise<number> {
   checkLogs(config);
   checkListeners(config);
-  await checkApp(app, config);
-  return print(`the settings are valid, and ${app} loads`);
+  const shape = await checkApp(app, args, config);
+  return print(`the settings are valid, and ${app} loads: ${shape}`);
 }
 
 function pathEvents(log: Logger): PathEvents {

@@ -8,8 +8,19 @@ import type { Inode } from './inode.ts';
 /** The app as the command line names it: `module` or `module:export`. */
 export type AppSpec = string;
 
+/** What an app can be taken for, whatever it looks like. */
+export type AppType = 'plugin' | 'listener' | 'factory' | 'instance' | 'script';
+
+/** What becomes of a port that an app listens on besides its first: that of a `--bind`, or the first worker's own. */
+export interface PortAdoption {
+  port: number;
+  to: Address | 'first';
+}
+
 /** A listening socket that a worker inherits. */
 export interface InheritedSocket {
+  /** The address as text, just as it was asked for. */
+  key: string;
   /** The worker's descriptor number. */
   fd: number;
   /** The address as it was asked for, with the port that the system chose. */
@@ -37,6 +48,8 @@ export type Order =
   | {
       type: 'start';
       app: AppSpec;
+      /** What followed `--` on the command line. */
+      args: readonly string[];
       config: Config;
       worker: number;
       generation: number;
@@ -44,7 +57,7 @@ export type Order =
       published: boolean;
     }
   /** The app is only to be loaded, and the result reported. */
-  | { type: 'check'; app: AppSpec; config: Config }
+  | { type: 'check'; app: AppSpec; args: readonly string[]; config: Config }
   /** The sockets' public names are ours from now on: should the arbiter be killed, the workers remove them. */
   | { type: 'published' }
   /** `abandoned` are descriptors of sockets that nobody will accept on any more: their queues are emptied as well. */
@@ -70,7 +83,8 @@ export interface Beat {
 
 /** Worker to arbiter. */
 export type Report =
-  | { type: 'ready' }
+  /** `shape` says in words what the app was taken for. */
+  | { type: 'ready'; shape: string }
   | { type: 'beat'; beat: Beat }
   /** The worker cannot serve, and is about to exit. A stack is there if it is the app's own. */
   | { type: 'failed'; exitCode: number; message: string; stack?: string | undefined }

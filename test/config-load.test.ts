@@ -31,7 +31,11 @@ function mistake(argv: string[], env: Record<string, string> = {}, values?: Reco
 describe('a value', () => {
   it('is the default if nothing is said', () => {
     assert.deepEqual(load([], {}, machine), {
+      args: [],
       config: {
+        appType: undefined,
+        appOptions: undefined,
+        adopt: [],
         bind: [{ kind: 'unix', path: '/tmp/app.sock' }],
         backlog: 2048,
         socketMode: 0o666,

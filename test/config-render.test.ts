@@ -135,7 +135,7 @@ describe("the README's reference", () => {
     const lines = markdownReference().split('\n');
     assert.deepEqual(
       lines.filter((line) => line.startsWith('#')),
-      ['### Socket', '### Workers', '### Requests', '### Logging', '### Server'],
+      ['### App', '### Socket', '### Workers', '### Requests', '### Logging', '### Server'],
     );
     for (const [, row] of rows) {
       assert.equal(lines.filter((line) => line.includes(`| \`${row.env}\` |`)).length, 1, row.env);

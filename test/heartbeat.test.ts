@@ -60,7 +60,8 @@ describe('A heartbeat', () => {
       if (request.url === '/slow') waiting.push(response);
       else response.end();
     });
-    const connections = new Connections(server);
+    const connections = new Connections();
+    connections.watch(server);
     const socketPath = join(temporaryDirectory(t), 'app.sock');
     server.listen(socketPath);
     await once(server, 'listening');
@@ -117,7 +118,8 @@ describe('The list of requests in flight', () => {
   it('has the oldest first, at most 100, with long URLs cut', async (t) => {
     const waiting: ServerResponse[] = [];
     const server = http.createServer((_request, response) => waiting.push(response));
-    const connections = new Connections(server);
+    const connections = new Connections();
+    connections.watch(server);
     const socketPath = join(temporaryDirectory(t), 'app.sock');
     server.listen(socketPath);
     await once(server, 'listening');

@@ -74,12 +74,12 @@ describe('an app that cannot be loaded', () => {
     [
       'there is no such export',
       `${app('start/exports.mjs')}:nothing`,
-      /no function by the name of \\"nothing\\"/,
+      /no export by the name of \\"nothing\\"; it exports admin, notAPlugin, options/,
     ],
     [
-      'the export is not a function',
+      'the export is nothing that can be served',
       `${app('start/exports.mjs')}:notAPlugin`,
-      /no function by the name of \\"notAPlugin\\"/,
+      /its export \\"notAPlugin\\" is a number: expected a Fastify plugin/,
     ],
   ];
   for (const [what, spec, reason] of mistakes) {
@@ -128,7 +128,11 @@ describe('--check-config', () => {
     const { code, stdout, stderr } = await fasticorn(t, args);
     assert.deepEqual(
       { code, stdout, stderr },
-      { code: 0, stdout: `the settings are valid, and ${app('start/exports.mjs')} loads\n`, stderr: '' },
+      {
+        code: 0,
+        stdout: `the settings are valid, and ${app('start/exports.mjs')} loads: a Fastify 5 plugin\n`,
+        stderr: '',
+      },
     );
     assert.deepEqual(readdirSync(dirname(socket)), []);
   });

@@ -7,11 +7,12 @@ import type { AppSpec, Report } from '../protocol.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
 /**
- * Resolves if the app becomes ready within the boot timeout, in a process that has ended by then.
+ * Resolves with what the app was taken for if it becomes ready within the boot timeout, in a process that has ended by
+ * then.
  *
  * @throws UserError with the app's own stack, if it has one.
  */
-export async function checkApp(app: AppSpec, config: Config): Promise<void> {
+export async function checkApp(app: AppSpec, args: readonly string[], config: Config): Promise<string> {
   let last: Report | undefined;
   let late = false;
   await new Promise<void>((resolve) => {
@@ -28,9 +29,9 @@ export async function checkApp(app: AppSpec, config: Config): Promise<void> {
       late = true;
       worker.kill();
     }, config.bootTimeout * 1000);
-    worker.tell({ type: 'check', app, config });
+    worker.tell({ type: 'check', app, args, config });
   });
-  if (last?.type === 'ready' && !late) return;
+  if (last?.type === 'ready' && !late) return last.shape;
   if (late)
     throw new UserError(
       `${app} is not ready after ${config.bootTimeout} s (--boot-timeout)`,

@@ -45,8 +45,12 @@ export class Crew {
     this.#handles.set(id, { handle, setup });
     handle.tell({
       type: 'start',
-      ...{ app, config: loaded.config, worker: slot, generation: number, published },
-      sockets: listeners.map(({ inherited }, index) => ({ fd: FIRST_SOCKET_FD + index, ...inherited })),
+      ...{ app, args: loaded.args, config: loaded.config, worker: slot, generation: number, published },
+      sockets: listeners.map(({ key, inherited }, index) => ({
+        fd: FIRST_SOCKET_FD + index,
+        key,
+        ...inherited,
+      })),
     });
   }
 

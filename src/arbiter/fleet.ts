@@ -51,6 +51,8 @@ export class Fleet {
   readonly #failures = new Map<number, FailedReport>();
   /** The last exits, newest first. */
   readonly exits: ExitNote[] = [];
+  /** What the newest worker has taken the app for, in words. */
+  shape = '';
   /** The app's stack, if that is why the generation on trial has failed. */
   trialStack: string | undefined;
   /** The listeners that our workers need not empty when they go, as another server accepts on them as well. */
@@ -212,6 +214,7 @@ export class Fleet {
   #onReport(id: number, report: Report): void {
     switch (report.type) {
       case 'ready':
+        this.shape = report.shape;
         this.change((state, now) => change.becameReady(state, id, now));
         if (!this.#state.ending && !this.#worker(id)?.killed) this.#log.info(`${this.#nameOf(id)} is ready`);
         break;

@@ -130,7 +130,7 @@ export class Generations {
     fleet.change(change.published);
     fleet.tellAll({ type: 'published' });
     this.#enterOffice();
-    if (number === 1) log.info(publishedLine(listeners, performance.now() - this.#startedAt));
+    if (number === 1) log.info(publishedLine(listeners, fleet.shape, performance.now() - this.#startedAt));
     // Before the old workers are told: they empty the queues of sockets that nobody can reach any more.
     else this.#close(before.listeners);
     fleet.settle();

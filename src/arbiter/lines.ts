@@ -14,14 +14,18 @@ export function countOf(workers: number): string {
   return workers === 1 ? '1 worker' : `${workers} workers`;
 }
 
-/** The first line that says that somebody can connect, and how. */
-export function publishedLine([first]: readonly Pick<Listener, 'address'>[], took: number): string {
+/** The first line that says that somebody can connect, and how; `shape` is what the app was taken for. */
+export function publishedLine(
+  [first]: readonly Pick<Listener, 'address'>[],
+  shape: string,
+  took: number,
+): string {
   const { address } = first!;
   const target =
     address.kind === 'unix'
       ? `--unix-socket ${address.path} http://localhost/`
       : `http://${formatAddress(address)}/`;
-  return `ready after ${Math.round(took)} ms; try: curl ${target}`;
+  return `ready after ${Math.round(took)} ms, serving ${shape}; try: curl ${target}`;
 }
 
 /** Why a worker goes, to follow its name; undefined where that is said for all of them at once. */

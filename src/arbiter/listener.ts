@@ -40,7 +40,7 @@ export interface Listener {
   /** The descriptor to hand to workers. */
   readonly fd: number;
   /** What a worker needs to know about the socket, but for the number of its own descriptor. */
-  readonly inherited: Omit<InheritedSocket, 'fd'>;
+  readonly inherited: Omit<InheritedSocket, 'fd' | 'key'>;
   /**
    * Makes the socket reachable; to be called once a worker listens. False if it was withdrawn meanwhile.
    *

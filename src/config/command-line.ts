@@ -36,6 +36,8 @@ export interface VerbCall {
 export interface CommandLine {
   /** The file of the app, as typed. */
   app?: string;
+  /** What followed `--`: it is the app's. */
+  args: readonly string[];
   given: Map<SettingName, Source>;
   /** What to do instead of serving. */
   action?: ActionName;
@@ -109,11 +111,15 @@ export function namedConfigFile(
  */
 export function readCommandLine(argv: readonly string[]): CommandLine {
   const { args, tokens } = tokenize(argv);
-  const line: CommandLine = { given: new Map() };
+  const line: CommandLine = { args: [], given: new Map() };
   const positionals: string[] = [];
   const flagsOfVerbs = new Map<VerbFlagName, string>();
   let previous: Token | undefined;
   for (const token of tokens) {
+    if (token.kind === 'option-terminator' && positionals.length > 0 && !commandNamed(positionals[0])) {
+      line.args = args.slice(token.index + 1);
+      break;
+    }
     if (token.kind === 'option') {
       const meaning = meaningOf(token, args[token.index] ?? '');
       if ('action' in meaning) line.action = meaning.action;

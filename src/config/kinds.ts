@@ -3,6 +3,7 @@
  * setting is of which kind is in `settings.ts`.
  */
 import { type Address, formatAddress, parseAddress } from '../address.ts';
+import type { PortAdoption } from '../protocol.ts';
 
 /** How a value is read and shown. */
 export interface Kind<T> {
@@ -152,22 +153,66 @@ export const address: Kind<Address> = kind(
   'string',
 );
 
-/** One value or more of a kind, each only once: as text separated by commas, in a file also as an array. */
-export const list = <T>(item: Kind<T>): Kind<T[]> => {
+/** JSON of an object, or the path of a file with it. In a config file also the object itself. */
+export const json: Kind<string> = {
+  placeholder: 'JSON|FILE',
+  parse(value) {
+    const given = text('JSON|FILE').parse(value).trim();
+    if (!given.startsWith('{')) return given;
+    try {
+      JSON.parse(given);
+    } catch (error) {
+      throw new Error(`expected JSON of an object, or a file with it: ${(error as Error).message}`);
+    }
+    return given;
+  },
+  accept(value) {
+    if (typeof value === 'string') return json.parse(value);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return JSON.stringify(value);
+    throw new Error('expected an object, or the path of a JSON file');
+  },
+  show: (value) => value,
+};
+
+/** What becomes of a further port of the app: `9090=first`, `9090=127.0.0.1:9090`. */
+export const portAdoption: Kind<PortAdoption> = kind(
+  {
+    placeholder: 'PORT=TO',
+    parse(value) {
+      const [, port, to = ''] = /^(\d{1,5})=(.+)$/.exec(value) ?? [];
+      if (port === undefined || Number(port) < 1 || Number(port) > 65535)
+        throw new Error('expected PORT=first or PORT=ADDRESS, the address being that of a --bind');
+      return { port: Number(port), to: to === 'first' ? to : parseAddress(to) };
+    },
+    show: ({ port, to }) => `${port}=${to === 'first' ? to : formatAddress(to)}`,
+  },
+  'string',
+);
+
+/**
+ * Values of a kind, each only once: as text separated by commas, in a file also as an array. One at least, unless the
+ * list may be empty.
+ */
+export const list = <T>(item: Kind<T>, mayBeEmpty = false): Kind<T[]> => {
   const eachOnce = (values: T[]): T[] => {
     const texts = values.map(item.show);
     const twice = texts.find((one, index) => texts.indexOf(one) < index);
     if (twice !== undefined) throw new Error(`expected each only once, got ${JSON.stringify(twice)} twice`);
     return values;
   };
-  const parseAll = (value: string): T[] => value.split(',').map((one) => item.parse(one.trim()));
+  const parseAll = (value: string): T[] =>
+    mayBeEmpty && value === '' ? [] : value.split(',').map((one) => item.parse(one.trim()));
   return {
     placeholder: item.placeholder,
     isList: true,
     parse: (value) => eachOnce(parseAll(value)),
     accept(value) {
       if (typeof value === 'string') return eachOnce(parseAll(value));
-      if (!Array.isArray(value) || value.length === 0 || value.some((one) => typeof one !== 'string'))
+      if (
+        !Array.isArray(value) ||
+        (value.length === 0 && !mayBeEmpty) ||
+        value.some((one) => typeof one !== 'string')
+      )
         throw new Error('expected a string or an array of strings');
       return eachOnce((value as string[]).flatMap(parseAll));
     },

@@ -33,6 +33,8 @@ export interface ConfigFile {
 export interface Loaded {
   /** The file of the app, as typed. */
   app?: string;
+  /** What followed `--` on the command line: it is the app's. */
+  args: readonly string[];
   config: Config;
   origins: Record<SettingName, Origin>;
   /** What to do instead of serving. */

@@ -5,16 +5,19 @@
  */
 import type { Address } from '../address.ts';
 import { type VerbName, verbNames, verbs } from '../commands.ts';
+import type { AppType, PortAdoption } from '../protocol.ts';
 import {
   address,
   choice,
   errorLog,
   group,
   integer,
+  json,
   type Kind,
   list,
   octalMode,
   onOff,
+  portAdoption,
   seconds,
   secondsFrom,
   text,
@@ -48,13 +51,43 @@ export interface Setting<T> {
   defaultText?: string;
   /** One or two sentences, without the default. */
   help: string;
-  section: 'Socket' | 'Workers' | 'Requests' | 'Logging' | 'Server';
+  section: 'App' | 'Socket' | 'Workers' | 'Requests' | 'Logging' | 'Server';
   applies: Applies;
 }
 
 const setting = <T>(row: Setting<T>): Setting<T> => row;
 
 export const settings = {
+  appType: setting<AppType | undefined>({
+    kind: choice('TYPE', 'plugin', 'listener', 'factory', 'instance', 'script'),
+    flag: 'app-type',
+    env: 'FASTICORN_APP_TYPE',
+    default: undefined,
+    defaultText: 'by what it exports',
+    help: 'What the app is: a Fastify plugin, a (req, res) listener, a factory of an app, an instance, or a script that listens by itself.',
+    section: 'App',
+    applies: 'workers',
+  }),
+  appOptions: setting<string | undefined>({
+    kind: json,
+    flag: 'app-options',
+    env: 'FASTICORN_APP_OPTIONS',
+    default: undefined,
+    defaultText: 'none',
+    help: 'What a factory is called with, and a plugin gets as options: JSON of an object, or a JSON file.',
+    section: 'App',
+    applies: 'workers',
+  }),
+  adopt: setting<PortAdoption[]>({
+    kind: list(portAdoption, true),
+    flag: 'adopt',
+    env: 'FASTICORN_ADOPT',
+    default: [],
+    defaultText: 'none',
+    help: 'Further ports that the app listens on: PORT=first for the first worker only, or PORT=ADDRESS for the connections of that --bind. Several: as for --bind.',
+    section: 'App',
+    applies: 'workers',
+  }),
   bind: setting<Address[]>({
     kind: list(address),
     flag: 'bind',

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '../log.ts';
 import type { OnOver } from './connections.ts';
+import { join } from './join.ts';
 
 /** What the framework knows better than Node about a request. */
 export interface RequestFacts {
@@ -45,11 +46,9 @@ export function accessLine(log: Logger): OnOver {
     write(log, request, statusOf(response, request.socket), over - began);
 }
 
-/** Writes a line for each upgraded connection when it ends. Call it when all of the app's listeners are in place. */
+/** Writes a line for each upgraded connection when it ends. */
 export function logUpgrades(server: Server, log: Logger): void {
-  // A listener where the app has none would change what Node does with upgrades.
-  if (server.listenerCount('upgrade') === 0) return;
-  server.prependListener('upgrade', (request, socket) => {
+  join(server, 'upgrade', (request: IncomingMessage, socket: Duplex) => {
     const began = performance.now();
     const status = statusWrittenTo(socket);
     socket.once('close', () => write(log, request, status(), performance.now() - began));

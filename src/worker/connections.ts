@@ -6,6 +6,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
+import { join } from './join.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -39,7 +40,7 @@ export type OnOver = (
   over: number,
 ) => void;
 
-/** Watches a server's connections. To be made when all of the app's listeners are in place. */
+/** Watches the connections of HTTP servers. */
 export class Connections {
   readonly #open = new Map<Socket, Connection>();
   readonly #onOver: OnOver | undefined;
@@ -48,20 +49,23 @@ export class Connections {
   #begun = 0;
   #over = 0;
 
-  constructor(server: Server, onOver?: OnOver) {
+  constructor(onOver?: OnOver) {
     this.#onOver = onOver;
-    server.on('connection', (socket) => this.#add(socket));
-    server.prependListener('request', (request, response) => this.#begin(request, response));
+  }
+
+  /** Watches a server from now on. */
+  watch(server: Server): void {
+    // Where TLS ends in the app, its requests come on the sockets of the second event.
+    const event = server.listenerCount('secureConnection') > 0 ? 'secureConnection' : 'connection';
+    server.on(event, (socket) => this.#add(socket));
+    const begin = (request: IncomingMessage, response: ServerResponse) => this.#begin(request, response);
+    server.prependListener('request', begin);
     // What Node answers by itself otherwise, unseen by us.
     if (server.listenerCount('checkExpectation') === 0) {
       server.on('checkExpectation', (_request, response) => response.writeHead(417).end());
     }
     // Where somebody listens to these events, Node emits them instead of `request`.
-    for (const event of ['checkContinue', 'checkExpectation'] as const) {
-      if (server.listenerCount(event) > 0) {
-        server.prependListener(event, (request, response) => this.#begin(request, response));
-      }
-    }
+    for (const instead of ['checkContinue', 'checkExpectation']) join(server, instead, begin);
   }
 
   /** Connections accepted so far. */

@@ -21,6 +21,8 @@ export interface Draining {
   /** Every server that accepts connections. */
   listening: readonly Accepting[];
   connections: Connections;
+  /** Gives up what the app listens to besides. */
+  stopListening(): void;
   /** The app's own close, which runs its hooks. Waits for all connections to end. */
   closeApp(): Promise<unknown>;
   /** In seconds. */
@@ -59,8 +61,9 @@ export class Drain {
    * @returns how many connections had to be cut with something unfinished on them.
    */
   async run(): Promise<number> {
-    const { listening, connections, closeApp } = this.#draining;
+    const { listening, connections, closeApp, stopListening } = this.#draining;
     connections.closeAfterResponse();
+    stopListening();
     const left = listening.filter(({ queue }) => queue === 'leave');
     const emptied = listening.filter(({ queue }) => queue !== 'leave');
     stopAccepting(left);

@@ -1,79 +1,283 @@
 /**
- * From `module:export` to a Fastify instance that is ready to listen. Knows fastify-cli's conventions and what
- * Fastify 4 and 5 want; sockets, requests and logs come from elsewhere.
+ * From `<app>` to something that listens. Knows the order of loading, deciding what it is, and listening; what an app may
+ * be is in `app-shape.ts`, and sockets, requests and logs come from elsewhere.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, realpathSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import Module from 'node:module';
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import type { FastifyInstance, FastifyServerOptions } from 'fastify';
-import { ExitCode, UserError } from '../errors.ts';
-import type { AppSpec } from '../protocol.ts';
+import type { FastifyInstance } from 'fastify';
+import { findApp } from '../app-file.ts';
+import type { AppSpec, AppType } from '../protocol.ts';
+import type { Adoption } from './adoption.ts';
+import { LISTENING } from './app-log.ts';
+import {
+  type AnyFunction,
+  exportNames,
+  isFastify,
+  isInstance,
+  isKoa,
+  isNest,
+  isPromise,
+  type ModuleExports,
+  type Shape,
+  shapeOf,
+  shapeOfMade,
+  unloadable,
+} from './app-shape.ts';
+import { fastifyFor, type ServerDefaults } from './fastify-app.ts';
+import { pluginOptions } from './plugin-options.ts';
 
-/** What the server wants of the app's Fastify instance, where the app's own `options` say nothing else. */
-export interface ServerDefaults {
-  /** A pino logger, for `app.log`. */
-  logger: object;
-  /** Fastify's option of the same name. */
-  trustProxy: FastifyServerOptions['trustProxy'];
-  /** Fastify's option of the same name. */
-  genReqId: NonNullable<FastifyServerOptions['genReqId']>;
-  /** Fastify's option of the same name, false for none. */
-  requestIdHeader: string | false;
-  /** How long an idle connection stays open, in milliseconds: the operator's setting, whatever the app says. */
-  keepAliveTimeout: number;
-  /** Called with the new instance before the app's plugin sees it. */
-  prepare(app: FastifyInstance): void;
+/** What is to be loaded, and how. */
+export interface AppRequest {
+  /** A file, a directory or a package, relative to the working directory; `:name` picks an export. */
+  spec: AppSpec;
+  /** What the operator gave it: a plugin's options, a script's arguments. */
+  args: readonly string[];
+  appType: AppType | undefined;
+  /** JSON of an object or the path of a file with it: a factory's argument, a plugin's options. */
+  appOptions: string | undefined;
 }
 
-interface AppModule {
-  default?: unknown;
-  options?: FastifyServerOptions & { loggerInstance?: unknown; https?: unknown; http2?: unknown };
-  [name: string]: unknown;
+/** What the app needs of the server. */
+export interface Surroundings {
+  adoption: Adoption;
+  fastify: ServerDefaults;
+  /** Called with a Fastify before it is ready; it throws if it is too late for hooks. */
+  onFastify(app: FastifyInstance): void;
+  /** Tells people why nothing happens. */
+  warn(text: string): void;
 }
+
+/** An app that is loaded. */
+export interface App {
+  /** What it was taken for, in words. */
+  shape: string;
+  /** Has its server call listen(), unless it has done so. */
+  listen(): Promise<unknown>;
+  /** Runs its own hooks for the end, if its framework has any. */
+  close(): Promise<unknown>;
+}
+
+/** A script that has not listened after this time, in milliseconds, is worth a line. */
+const PATIENCE = 5_000;
+/** What a module that listens while it is loaded gets to come to its end, in milliseconds. */
+const LATE_EXPORTS = 100;
 
 /**
- * Loads the app and waits until it is ready. The instance comes wrapped, since it is a thenable of its own.
+ * Loads the app; it is ready to listen then.
  *
- * @param spec the path of a module, relative to the working directory, or a package's name; `:name` picks an export.
- * @throws UserError if there is no such module or export; whatever the app's own code throws otherwise.
+ * @throws UserError if there is no such module or export, or it is nothing that can be served; whatever the app's own
+ * code throws otherwise.
  */
-export async function loadApp(spec: AppSpec, defaults: ServerDefaults): Promise<{ app: FastifyInstance }> {
-  const { file, exportName } = resolveApp(spec);
-  const module = await importModule(file);
-  // A CommonJS module's exports are its default import; named ones are only found by guessing.
-  const exports = (module.default as AppModule | undefined) ?? module;
-  const plugin = exportName
-    ? (module[exportName] ?? exports[exportName])
-    : typeof exports === 'object'
-      ? exports.default
-      : exports;
-  if (typeof plugin !== 'function') {
-    throw unloadable(
-      exportName
-        ? `${spec}: the module has no function by the name of "${exportName}"`
-        : `${spec}: the module's default export is not a function; export default async function (app, opts) { … }`,
-    );
+export async function loadApp(request: AppRequest, around: Surroundings): Promise<App> {
+  const { spec, args, appType } = request;
+  const { file, exportName } = findApp(spec, process.cwd());
+  process.argv = [process.execPath, appType === 'script' ? file : process.argv[1]!, ...args];
+  if (appType === 'script') {
+    runAsMain(file);
+    return script(spec, {}, around);
   }
-  const options = module.options ?? exports.options ?? {};
-  if (options.https || options.http2) {
-    throw unloadable(`${spec}: its options set https or http2; TLS ends at the proxy, remove them`);
-  }
-  const { create, version } = fastifyOf(file);
-  const app = create(serverOptions(options, defaults, version));
-  defaults.prepare(app);
-  app.register(plugin as Parameters<typeof app.register>[0]);
-  await app.ready();
-  return { app };
+  const importing = importModule(file);
+  const endless = around.adoption.listening.then(() => sleep(LATE_EXPORTS));
+  const module = (await Promise.race([importing, endless])) ?? {};
+  // A module that listens may go on for ever, and fail only later.
+  importing.catch(
+    (error) =>
+      around.adoption.isTaken &&
+      process.nextTick(() => {
+        throw error;
+      }),
+  );
+  const question = { spec, exportName, appType, listens: around.adoption.isTaken };
+  const shape = shapeOf(module, question);
+  return appOf(shape, { request, file, module }, around);
 }
 
-const unloadable = (message: string): UserError => new UserError(message, ExitCode.appFailed);
+/** Where a shape was found. */
+interface Found {
+  request: AppRequest;
+  file: string;
+  module: ModuleExports;
+}
 
-async function importModule(file: string): Promise<AppModule> {
+function appOf(shape: Shape, found: Found, around: Surroundings): Promise<App> {
+  switch (shape.type) {
+    case 'plugin':
+      return plugin(shape, found, around);
+    case 'factory':
+      return factory(shape.make, found, around);
+    case 'instance':
+      return instance(shape.instance, found, around);
+    case 'listener':
+      return listener(shape.listener, around);
+    case 'script':
+      return script(found.request.spec, found.module, around);
+  }
+}
+
+async function plugin(
+  { plugin, options }: Extract<Shape, { type: 'plugin' }>,
+  { request, file }: Found,
+  { adoption, fastify, onFastify }: Surroundings,
+): Promise<App> {
+  const extra = { ...optionsFor(request), ...pluginOptions(request.args) };
+  const { app, version, register } = fastifyFor(
+    file,
+    { spec: request.spec, plugin, options, extra },
+    fastify,
+  );
+  adoption.expect(app.server);
+  onFastify(app);
+  register();
+  try {
+    await app.ready();
+  } catch (error) {
+    if (error instanceof Error && plugin.length === 2 && plugin.constructor.name === 'Function')
+      error.message += ' (is it a (req, res) listener? then say --app-type listener)';
+    throw error;
+  }
+  return { ...ofFastify(app), shape: `a Fastify ${version} plugin` };
+}
+
+async function factory(make: AnyFunction, found: Found, around: Surroundings): Promise<App> {
+  const { request } = found;
+  const { value } = await settled((make as (options: object) => unknown)(optionsFor(request)));
+  if (value === undefined && around.adoption.isTaken) return script(request.spec, {}, around);
+  const app = await appOf(shapeOfMade(value, request.spec), found, around);
+  return { ...app, shape: `${app.shape} from a factory` };
+}
+
+async function instance(given: object, found: Found, around: Surroundings): Promise<App> {
+  const { value } = await settled(given);
+  if (isFastify(value)) return fastifyInstance(value as FastifyInstance, around);
+  if (isNest(value)) return nest(value as NestApp, around);
+  if (isKoa(value)) return { ...(await listener(value.callback(), around)), shape: 'a Koa app' };
+  if (isInstance(value)) return server(value as HttpServer, around, 'an HTTP server');
+  // Promised, so only now it shows what it is.
+  return appOf(shapeOfMade(value, found.request.spec), found, around);
+}
+
+async function fastifyInstance(app: FastifyInstance, { adoption, onFastify }: Surroundings): Promise<App> {
+  const { version } = app as unknown as { version: string };
+  try {
+    onFastify(app);
+  } catch {
+    // It is ready already, and takes no more hooks: the log then says what Node sees of its requests.
+  }
+  await app.ready();
+  const own = ofFastify(app);
+  return {
+    ...own,
+    listen: () => (adoption.isTaken ? adoption.listening : own.listen()),
+    shape: `a Fastify ${Number.parseInt(version, 10)} instance`,
+  };
+}
+
+function ofFastify(app: FastifyInstance): Omit<App, 'shape'> {
+  return {
+    // Not a name: for localhost Fastify would open a second server.
+    listen: async () => {
+      await app.listen({ host: '127.0.0.1', port: 0, listenTextResolver: () => LISTENING });
+    },
+    close: async () => {
+      await app.close();
+    },
+  };
+}
+
+/** What is used of an INestApplication. */
+interface NestApp {
+  listen(port: number, host: string): Promise<unknown>;
+  close(): Promise<unknown>;
+}
+
+async function nest(app: NestApp, { adoption }: Surroundings): Promise<App> {
+  return {
+    shape: 'a NestJS app',
+    listen: () => (adoption.isTaken ? adoption.listening : app.listen(0, '127.0.0.1')),
+    close: () => app.close(),
+  };
+}
+
+type HttpServer = import('node:http').Server;
+
+async function listener(handle: AnyFunction, around: Surroundings): Promise<App> {
+  const { createServer } = await import('node:http');
+  return server(createServer(handle as () => void), around, 'a (req, res) listener');
+}
+
+async function server(given: HttpServer, { adoption }: Surroundings, shape: string): Promise<App> {
+  return {
+    shape,
+    async listen() {
+      if (!adoption.isTaken) given.listen();
+      return adoption.listening;
+    },
+    close: async () => {},
+  };
+}
+
+/** Waits for a module to listen by itself. */
+async function script(spec: string, module: ModuleExports, around: Surroundings): Promise<App> {
+  const { adoption, warn } = around;
+  const names = exportNames(module);
+  const hint =
+    names.length > 0
+      ? `; it exports ${names.join(', ')}: to serve one of those, name it (${spec}:${names[0]})`
+      : '';
+  const what = `${spec} has no default export, and does not listen${hint}`;
+  const timer = setTimeout(() => warn(`still waiting: ${what}`), PATIENCE);
+  timer.unref();
+  let onIdle = () => {};
+  const idle = new Promise<never>((_, reject) => {
+    onIdle = () => reject(unloadable(what));
+    process.once('beforeExit', onIdle);
+  });
+  // Were the arbiter to keep us alive, a script that has come to its end would wait for ever.
+  process.channel?.unref();
+  try {
+    await Promise.race([adoption.listening, idle]);
+  } finally {
+    process.channel?.ref();
+    process.off('beforeExit', onIdle);
+    clearTimeout(timer);
+  }
+  return { shape: 'a script that listens', listen: () => adoption.listening, close: async () => {} };
+}
+
+/** A promise's value, wrapped; a Fastify, being a thenable, is left as it is. */
+async function settled(given: unknown): Promise<{ value: unknown }> {
+  return { value: isPromise(given) && !isInstance(given) ? await given : given };
+}
+
+/** @throws UserError if the file is not there or not JSON of an object. */
+function optionsFor({ appOptions }: AppRequest): object {
+  if (appOptions === undefined) return {};
+  if (appOptions.startsWith('{')) return JSON.parse(appOptions) as object;
+  let options: unknown;
+  try {
+    options = JSON.parse(readFileSync(resolve(appOptions), 'utf8'));
+  } catch (error) {
+    throw unloadable(`--app-options ${appOptions}: ${(error as Error).message}`);
+  }
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw unloadable(`--app-options ${appOptions}: expected JSON of an object`);
+  return options;
+}
+
+/** As Node runs what it is started with: `require.main` is the module. What it throws is an uncaught exception. */
+function runAsMain(file: string): void {
+  process.argv[1] = file;
+  (Module as unknown as { runMain(): void }).runMain();
+}
+
+async function importModule(file: string): Promise<ModuleExports> {
   const url = pathToFileURL(file).href;
   try {
-    return (await import(url)) as AppModule;
+    return (await import(url)) as ModuleExports;
   } catch (error) {
     // Node tells the place of a syntax error in an ES module only when it prints the error itself.
     if (error instanceof SyntaxError && !/\.[cm]?[jt]s:\d/.test(error.stack ?? '')) {
@@ -91,61 +295,4 @@ async function importModule(file: string): Promise<AppModule> {
     }
     throw error;
   }
-}
-
-function serverOptions(options: object, defaults: ServerDefaults, version: number): FastifyServerOptions {
-  const { logger, prepare: _, ...rest } = defaults;
-  // Version 5 takes a finished logger under a name of its own, and refuses it under the old one.
-  const ownLogger = 'logger' in options || 'loggerInstance' in options;
-  const ours = ownLogger ? {} : version >= 5 ? { loggerInstance: logger } : { logger };
-  return {
-    ...rest,
-    ...ours,
-    // Fastify asks the header first, and an app that makes its own ids wants to be asked.
-    ...('genReqId' in options ? { requestIdHeader: false as const } : {}),
-    // Fastify's 10 s for each plugin would make a lie of a longer boot timeout.
-    pluginTimeout: 0,
-    ...options,
-    keepAliveTimeout: defaults.keepAliveTimeout,
-  } as FastifyServerOptions;
-}
-
-/** The file behind a spec, and the export it names. A colon that is part of an existing file's name is no separator. */
-function resolveApp(spec: AppSpec): { file: string; exportName: string | undefined } {
-  const whole = findModule(spec);
-  if (whole) return { file: whole, exportName: undefined };
-  const colon = spec.lastIndexOf(':');
-  const file = colon > 0 ? findModule(spec.slice(0, colon)) : undefined;
-  if (file) return { file, exportName: spec.slice(colon + 1) };
-  throw unloadable(
-    `${spec}: there is no such file or package, seen from ${process.cwd()}; give it as ./app.mjs or ./app.mjs:export`,
-  );
-}
-
-function findModule(name: string): string | undefined {
-  const path = resolve(name);
-  if (existsSync(path) && statSync(path).isFile()) return path;
-  const require = createRequire(resolve('noop.js'));
-  for (const request of [path, name]) {
-    try {
-      return require.resolve(request);
-    } catch {}
-  }
-  return undefined;
-}
-
-/** The app's own Fastify if it has one, as its plugins were made for that version; otherwise ours. */
-function fastifyOf(file: string): { create: typeof import('fastify').fastify; version: number } {
-  for (const require of [createRequire(realpathSync(file)), createRequire(import.meta.url)]) {
-    try {
-      const { version } = require('fastify/package.json') as { version: string };
-      return {
-        create: require('fastify') as typeof import('fastify').fastify,
-        version: Number.parseInt(version, 10),
-      };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
-    }
-  }
-  throw unloadable('the package fastify is not installed; npm install fastify');
 }

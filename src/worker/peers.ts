@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Address } from '../address.ts';
+import { join } from './join.ts';
 
 /** Everything a proxy uses to speak about its client. The bundled nginx.conf overwrites or clears the same ones. */
 const FORWARDING = /^(x-forwarded-.*|forwarded|x-real-ip|x-request-id)$/i;
@@ -30,21 +31,28 @@ export function markSocket(socket: Socket, address: Address): void {
 }
 
 /**
- * Prepares a server's connections and requests for the addresses that it listens on. Call it before any other
- * listener is added.
+ * Prepares a server's connections and requests for the addresses that it listens on.
  *
  * @param addresses the first is the one that the server itself accepts on.
  */
 export function identifyPeers(server: Server, addresses: readonly Address[]): void {
   const [own] = addresses as [Address];
-  server.prependListener('connection', (socket: Socket & { [kTcp]?: boolean }) => {
-    if (socket[kTcp] === undefined) markSocket(socket, own);
+  identifyOn(server, 'connection', own);
+  // Where TLS ends in the app: which socket is inside of it is not known, so the doubt is in nobody's favour.
+  identifyOn(server, 'secureConnection', addresses.find((one) => !isUnix(one)) ?? own);
+  if (addresses.every(isUnix)) return;
+  // Fastify 4 believes some of these headers even where its trustProxy says no.
+  for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade'])
+    join(server, event, stripForwarding);
+}
+
+function identifyOn(server: Server, event: string, address: Address): void {
+  if (server.listenerCount(event) === 0) return;
+  server.prependListener(event, (socket: Socket & { [kTcp]?: boolean }) => {
+    if (socket[kTcp] === undefined) markSocket(socket, address);
     if (socket[kTcp]) rememberTcpPeer(socket);
     else nameUnixPeer(socket);
   });
-  if (addresses.every(isUnix)) return;
-  // Fastify 4 believes some of these headers even where its trustProxy says no.
-  for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade']) stripOn(server, event);
 }
 
 function isUnix({ kind }: Address): boolean {
@@ -62,19 +70,6 @@ function nameUnixPeer(socket: Socket): void {
 /** Node asks the system for the address when it is first read, which is too late once the client is gone. */
 function rememberTcpPeer(socket: Socket): void {
   void socket.remoteAddress;
-}
-
-/**
- * Strips before the others who listen to an event. Only joins those who are there already: a listener for `upgrade`
- * or `checkContinue` that is alone would change what Node does by default.
- */
-function stripOn(server: Server, event: string): void {
-  server.on('newListener', function join(added: string, listener: unknown) {
-    if (added !== event || listener === stripForwarding) return;
-    server.off('newListener', join);
-    server.prependListener(event, stripForwarding);
-  });
-  if (server.listenerCount(event) > 0) server.prependListener(event, stripForwarding);
 }
 
 /** Removes what a TCP client claims about itself, from every form in which Node shows headers. */

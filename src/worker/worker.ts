@@ -2,7 +2,8 @@
  * The entry of a worker process: loads the app, listens on the inherited socket, reports to the arbiter and obeys
  * it. Knows the order of these things; how each is done is in the files beside it.
  */
-import type { FastifyInstance } from 'fastify';
+import type { Server } from 'node:http';
+import type * as net from 'node:net';
 import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
@@ -10,14 +11,19 @@ import { removeIfSame } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { accessLine, logUpgrades, remember } from './access-log.ts';
-import { isRequestNoise, LISTENING } from './app-log.ts';
+import { Adoption, closeQuietly } from './adoption.ts';
+import { isRequestNoise } from './app-log.ts';
+import { isServer } from './app-shape.ts';
 import { keepChannel, report, takeOrders } from './channel.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
+import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
+import { HeldSignals } from './held-signals.ts';
 import { inspectorGuard } from './inspector.ts';
-import { type Listening, listenOn } from './listening.ts';
-import { loadApp } from './load-app.ts';
+import type { Listening } from './listening.ts';
+import { type App, loadApp } from './load-app.ts';
+import { discourageClusters } from './node-cluster.ts';
 import { identifyPeers, requestIdHeader, trustProxy } from './peers.ts';
 import { requestIds } from './request-id.ts';
 import { enforceRequestTimeout } from './request-timeout.ts';
@@ -30,6 +36,7 @@ surviveClosedPipes();
 for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const)
   process.on(signal, () => {});
 process.on('SIGTERM', () => report({ type: 'asked-to-leave' }));
+const signals = new HeldSignals();
 
 let worker: Worker | undefined;
 takeOrders(
@@ -41,6 +48,9 @@ takeOrders(
   // Killed before it could say what to do, the arbiter leaves nothing to be done.
   () => (worker ? worker.onOrphaned() : process.exit(0)),
 );
+
+/** What the app's own signal handlers get for the end, in milliseconds. */
+const LAST_WORDS = 5_000;
 
 type StartOrder = Extract<Order, { type: 'start' }>;
 type CheckOrder = Extract<Order, { type: 'check' }>;
@@ -78,32 +88,37 @@ class Worker {
   }
 
   async #start(): Promise<void> {
-    const { app: spec, config, sockets } = this.#order;
+    const { config, sockets, worker } = this.#order;
     this.#accessLog = openAccessLog(config, this.#log.logger);
-    const { app } = await loadOnto(
-      spec,
-      config,
-      sockets.map(({ address }) => address),
-      this.#log,
-    );
-    const { server } = app;
     const accessLog = this.#accessLog?.logger;
-    if (accessLog) logUpgrades(server, accessLog);
-    const connections = new Connections(server, accessLog && accessLine(accessLog));
+    const connections = new Connections(accessLog && accessLine(accessLog));
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
-    this.#mayHaveConnections = true;
-    const listening = await listenOn(server, sockets, config.backlog, (address) =>
-      app.listen({
-        // Never a name: for localhost Fastify would open a second server that nobody watches.
-        ...(address.kind === 'unix' ? { path: address.path } : { host: '127.0.0.1', port: address.port }),
-        listenTextResolver: () => LISTENING,
-      }),
-    );
-    const closeApp = () => this.#closeApp(app);
-    this.#serving = { listening, connections, closeApp, gracefulTimeout: config.gracefulTimeout };
+    const adoption = new Adoption({
+      ...{ sockets, backlog: config.backlog, adopt: config.adopt, isFirst: worker === 1 },
+      prepare: (server, addresses) => {
+        this.#mayHaveConnections = true;
+        prepare(server, addresses, config);
+        if (!isServer(server)) return;
+        if (accessLog) logUpgrades(server as Server, accessLog);
+        connections.watch(server as Server);
+      },
+    });
+    const app = await load(this.#order, adoption, this.#log);
+    await app.listen();
+    const server = await adoption.listening;
+    const listening = await adoption.accepting();
+    const closeApp = () => this.#closeApp(app, server);
+    const { gracefulTimeout } = config;
+    this.#serving = {
+      listening,
+      connections,
+      closeApp,
+      gracefulTimeout,
+      stopListening: () => adoption.close(),
+    };
     if (config.requestTimeout > 0)
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
-    report({ type: 'ready' });
+    report({ type: 'ready', shape: app.shape });
     if (this.#early) void this.#leave(this.#early);
     const guardInspector = inspectorGuard((text) => this.#log.logger.warn(text));
     startHeartbeat({
@@ -182,9 +197,11 @@ class Worker {
     process.exit(0);
   }
 
-  async #closeApp(app: FastifyInstance): Promise<void> {
+  async #closeApp(app: App, server: net.Server): Promise<void> {
     try {
       await app.close();
+      closeQuietly(server);
+      await signals.deliver(Math.min(LAST_WORDS, this.#order.config.gracefulTimeout * 500));
     } catch (error) {
       this.#log.logger.error({ err: error }, 'an error while the app was closing');
     }
@@ -192,39 +209,51 @@ class Worker {
 }
 
 /** Loads the app, reports whether that worked, and ends. */
-async function check({ app: spec, config }: CheckOrder): Promise<void> {
+async function check(order: CheckOrder): Promise<void> {
+  const { app: spec, config } = order;
   const log = openErrorLog(config, {}, isRequestNoise);
   process.on('uncaughtException', (error) => fail(spec, error));
+  const { backlog, adopt } = config;
+  const adoption = new Adoption({ sockets: [], backlog, adopt, isFirst: false, prepare: () => {} });
   try {
-    const { app } = await loadOnto(spec, config, config.bind, log);
+    const app = await load(order, adoption, log);
     await app.close();
-    report({ type: 'ready' }, () => process.exit(0));
+    report({ type: 'ready', shape: app.shape }, () => process.exit(0));
   } catch (error) {
     fail(spec, error);
   }
 }
 
-/** The app, ready to listen on these addresses; wrapped, as it is a thenable of its own. */
-function loadOnto(
-  spec: AppSpec,
-  config: Config,
-  addresses: readonly Address[],
-  log: OpenLog,
-): Promise<{ app: FastifyInstance }> {
-  return loadApp(spec, {
-    logger: log.logger,
+/** Loads the app of an order. */
+function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: OpenLog): Promise<App> {
+  const { app: spec, args, config } = order;
+  const { bind, appType, appOptions } = config;
+  const addresses = order.type === 'start' ? order.sockets.map(({ address }) => address) : bind;
+  discourageClusters(order.type === 'start' ? order.worker : 1, (text) => logger.warn(text));
+  const fastify: ServerDefaults = {
+    logger,
     trustProxy: trustProxy(addresses),
     requestIdHeader: requestIdHeader(addresses),
     genReqId: requestIds(),
-    keepAliveTimeout: config.keepAlive * 1000,
-    prepare: (created) => {
-      identifyPeers(created.server, addresses);
-      created.addHook('onRequest', (request, _reply, done) => {
-        remember(request.raw, request);
-        done();
-      });
+  };
+  return loadApp(
+    { spec, args, appType, appOptions },
+    {
+      ...{ adoption, fastify, warn: (text) => logger.warn(text) },
+      onFastify: (app) =>
+        app.addHook('onRequest', (request, _reply, done) => {
+          remember(request.raw, request);
+          done();
+        }),
     },
-  });
+  );
+}
+
+/** Has a server that is about to listen do as the operator wants, whatever the app has told it. */
+function prepare(server: net.Server, addresses: readonly Address[], { keepAlive }: Config): void {
+  if (!isServer(server) || addresses.length === 0) return;
+  identifyPeers(server as Server, addresses);
+  (server as Server).keepAliveTimeout = keepAlive * 1000;
 }
 
 /** Says why the worker cannot serve, and ends. */

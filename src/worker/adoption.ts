@@ -1,0 +1,229 @@
+/**
+ * What comes of the app's own calls of listen(): its HTTP server gets the sockets of this worker, whatever it asks for,
+ * and nothing else gets a port that every worker would want. Knows net.Server and what was asked of it; how a server
+ * accepts on a socket is the business of `listening.ts`.
+ */
+import * as net from 'node:net';
+import { type Address, formatAddress } from '../address.ts';
+import { errorCode, UserError } from '../errors.ts';
+import type { InheritedSocket, PortAdoption } from '../protocol.ts';
+import { isServer } from './app-shape.ts';
+import { acceptOn, type Listening } from './listening.ts';
+
+/** How long a worker waits before it tries again to take a port that the worker before it still has, in milliseconds. */
+const RETRY = 100;
+
+/** What adoption depends on. */
+export interface AdoptionOptions {
+  /** None for an app that is only checked: then listening only seems to work. */
+  sockets: readonly InheritedSocket[];
+  backlog: number;
+  /** What becomes of ports other than that of the first HTTP server. */
+  adopt: readonly PortAdoption[];
+  /** Whether this worker is the one to have what only one of them can. */
+  isFirst: boolean;
+  /** Called for each server that is about to get sockets of ours, before it does. */
+  prepare(server: net.Server, addresses: readonly Address[]): void;
+}
+
+/** What a call of listen() asks for. */
+interface Asked {
+  port: number | undefined;
+  host: string | undefined;
+  path: string | undefined;
+  callback: (() => void) | undefined;
+}
+
+type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
+
+/** Takes the place of `net.Server.prototype.listen` in this process. */
+export class Adoption {
+  readonly #options: AdoptionOptions;
+  readonly #listen: Listen = net.Server.prototype.listen as Listen;
+  /** The server that is to be adopted; until it is known any HTTP server is. */
+  #expected: net.Server | undefined;
+  #main: { server: net.Server; port: number } | undefined;
+  readonly #others = new Set<net.Server>();
+  readonly #parts: Promise<Listening[]>[] = [];
+  #found: (server: net.Server) => void = () => {};
+  /** Resolves with the server that has our sockets, once it listens on all of them. */
+  readonly listening: Promise<net.Server>;
+
+  constructor(options: AdoptionOptions) {
+    this.#options = options;
+    this.listening = new Promise<net.Server>((resolve) => {
+      this.#found = resolve;
+    }).then(async (server) => {
+      await Promise.all(this.#parts);
+      return server;
+    });
+    // Who waits for it hears of a failure; who does not, because the app failed first, need not.
+    this.listening.catch(() => {});
+    const adoption = this;
+    net.Server.prototype.listen = function (this: net.Server, ...args: unknown[]) {
+      return adoption.#onListen(this, args);
+    } as typeof net.Server.prototype.listen;
+  }
+
+  /** Whether some server has called for our sockets. */
+  get isTaken(): boolean {
+    return this.#main !== undefined;
+  }
+
+  /** From now on only this server is adopted. */
+  expect(server: net.Server): void {
+    this.#expected = server;
+  }
+
+  /** Every server that accepts on a socket of ours. */
+  async accepting(): Promise<Listening[]> {
+    return (await Promise.all(this.#parts)).flat();
+  }
+
+  /** Gives up what this worker has listened to by itself, so that its successor can have it. */
+  close(): void {
+    for (const server of this.#others) net.Server.prototype.close.call(server);
+    this.#others.clear();
+  }
+
+  #onListen(server: net.Server, args: unknown[]): net.Server {
+    const asked = readListen(args);
+    if (this.#isMain(server)) return this.#adoptMain(server, asked);
+    const { port, host, callback } = asked;
+    if (port === undefined) return this.#listen.apply(server, args);
+    // One server for each address of a name, as Fastify makes them for localhost.
+    if (isServer(server) && port !== 0 && port === this.#main?.port) return pretend(server, asked);
+    // The system chooses, so that nobody is in the way of anybody.
+    if (port === 0) return this.#listen.call(server, { port, host, exclusive: true }, callback);
+    const rule = this.#options.adopt.find((one) => one.port === port);
+    if (!rule) return refuse(server, port);
+    if (rule.to === 'first') return this.#listenAlone(server, asked);
+    return this.#adopt(server, asked, [rule.to]);
+  }
+
+  #isMain(server: net.Server): boolean {
+    if (this.#main) return false;
+    return this.#expected ? server === this.#expected : isServer(server);
+  }
+
+  #adoptMain(server: net.Server, asked: Asked): net.Server {
+    this.#main = { server, port: asked.port ?? 0 };
+    const mapped = this.#options.adopt.flatMap(({ to }) => (to === 'first' ? [] : [formatAddress(to)]));
+    const sockets = this.#options.sockets.filter(({ key }) => !mapped.includes(key));
+    this.#accept(server, asked, sockets);
+    this.#found(server);
+    return server;
+  }
+
+  #adopt(server: net.Server, asked: Asked, addresses: readonly Address[]): net.Server {
+    const keys = addresses.map(formatAddress);
+    this.#accept(
+      server,
+      asked,
+      this.#options.sockets.filter(({ key }) => keys.includes(key)),
+    );
+    return server;
+  }
+
+  #accept(server: net.Server, asked: Asked, sockets: readonly InheritedSocket[]): void {
+    this.#options.prepare(
+      server,
+      sockets.map(({ address }) => address),
+    );
+    if (sockets.length === 0) {
+      pretend(server, asked);
+      return;
+    }
+    if (asked.callback) server.once('listening', asked.callback);
+    answerAddress(server, asked);
+    const accepting = acceptOn(server, sockets, this.#options.backlog);
+    accepting.catch(() => {});
+    this.#parts.push(accepting);
+  }
+
+  /** Listens as the app wants it in the first worker, as soon as its predecessor has let go, and seems to elsewhere. */
+  #listenAlone(server: net.Server, asked: Asked): net.Server {
+    const { port, host } = asked;
+    return pretend(server, asked, () => {
+      if (!this.#options.isFirst || this.#options.sockets.length === 0) return;
+      this.#others.add(server);
+      const attempt = () => {
+        if (!this.#others.has(server)) return;
+        const onError = (error: Error) => {
+          if (errorCode(error) === 'EADDRINUSE') setTimeout(attempt, RETRY).unref();
+          else server.emit('error', error);
+        };
+        // Before the listeners of the app, which have heard already that all is well.
+        const alone = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+          server.emit('connection', socket),
+        );
+        alone.once('error', onError);
+        this.#listen.call(alone, { port, host, exclusive: true }, () => {
+          if (this.#others.delete(server)) this.#others.add(alone);
+          else alone.close();
+        });
+      };
+      attempt();
+    });
+  }
+}
+
+/** What was asked for, in all the forms that listen() takes. A descriptor or a handle is neither port nor path. */
+function readListen(args: readonly unknown[]): Asked {
+  const [first, second] = args;
+  const last = args.at(-1);
+  const callback = typeof last === 'function' ? (last as () => void) : undefined;
+  if (typeof first === 'object' && first !== null) {
+    const { port, host, path } = first as { port?: unknown; host?: string; path?: string };
+    return {
+      port: port === undefined || path !== undefined ? undefined : Number(port),
+      host,
+      path,
+      callback,
+    };
+  }
+  if (typeof first === 'string' && !/^\d+$/.test(first))
+    return { port: undefined, host: undefined, path: first, callback };
+  const host = typeof second === 'string' ? second : undefined;
+  return { port: typeof first === 'function' ? 0 : Number(first ?? 0), host, path: undefined, callback };
+}
+
+/** The address that was asked for: on a Unix socket address() would be null, which crashes frameworks. */
+function answerAddress(server: net.Server, { port, host, path }: Asked): void {
+  const ip = host === undefined ? '::' : host === 'localhost' ? '127.0.0.1' : host;
+  const family = ip.includes(':') ? 'IPv6' : 'IPv4';
+  server.address = () => path ?? { address: ip, family, port: port ?? 0 };
+}
+
+/** Has a server believe that it listens, and later that it has stopped. `then` is called when it is about to. */
+function pretend(server: net.Server, asked: Asked, then: () => void = () => {}): net.Server {
+  if (asked.callback) server.once('listening', asked.callback);
+  answerAddress(server, asked);
+  closeQuietly(server);
+  process.nextTick(() => {
+    then();
+    server.emit('listening');
+  });
+  return server;
+}
+
+/** Has a server that accepts nothing (any more) by itself close without an error. */
+export function closeQuietly(server: net.Server): void {
+  server.close = (callback) => {
+    process.nextTick(() => {
+      callback?.();
+      server.emit('close');
+    });
+    return server;
+  };
+}
+
+function refuse(server: net.Server, port: number): net.Server {
+  const error = new UserError(
+    `the app wants to listen on port ${port} as well, which only one worker could have: say with ` +
+      `--adopt ${port}=first that the first worker shall, or with --adopt ${port}=ADDRESS that the connections of ` +
+      'that --bind go there',
+  );
+  process.nextTick(() => server.emit('error', error));
+  return server;
+}

@@ -1,0 +1,89 @@
+/**
+ * A Fastify made for a plugin, as fastify-cli makes one. Knows what Fastify 4 and 5 want; what the plugin is loaded from,
+ * and sockets, requests and logs come from elsewhere.
+ */
+import { realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { FastifyInstance, FastifyServerOptions } from 'fastify';
+import { type AnyFunction, type ExportedOptions, unloadable } from './app-shape.ts';
+
+/** What the server wants of the app's Fastify instance, where the app's own `options` say nothing else. */
+export interface ServerDefaults {
+  /** A pino logger, for `app.log`. */
+  logger: object;
+  /** Fastify's option of the same name. */
+  trustProxy: FastifyServerOptions['trustProxy'];
+  /** Fastify's option of the same name. */
+  genReqId: NonNullable<FastifyServerOptions['genReqId']>;
+  /** Fastify's option of the same name, false for none. */
+  requestIdHeader: string | false;
+}
+
+/** A plugin and what it comes with. */
+export interface Plugin {
+  /** How the app was named, for messages. */
+  spec: string;
+  plugin: AnyFunction;
+  /** What its module exports as `options`: for Fastify, and for the plugin. */
+  options: ExportedOptions;
+  /** What the operator adds for the plugin. */
+  extra: object;
+}
+
+/**
+ * Makes a Fastify, with the plugin to be registered. It comes wrapped, being a thenable of its own.
+ *
+ * @param file whose own Fastify is taken, if it has one.
+ */
+export function fastifyFor(
+  file: string,
+  { spec, plugin, options, extra }: Plugin,
+  defaults: ServerDefaults,
+): { app: FastifyInstance; version: number; register(): void } {
+  if (options.https || options.http2)
+    throw unloadable(`${spec}: its options set https or http2; TLS ends at the proxy, remove them`);
+  const { create, version } = fastifyOf(file);
+  const app = create(serverOptions(options, defaults, version));
+  const given = { ...options, ...extra } as { skipOverride?: boolean };
+  return {
+    app,
+    version,
+    register() {
+      // What fastify-plugin does: the plugin's decorators and hooks are the whole app's.
+      if (given.skipOverride) Object.assign(plugin, { [Symbol.for('skip-override')]: true });
+      app.register(plugin as Parameters<typeof app.register>[0], given);
+    },
+  };
+}
+
+function serverOptions(options: object, defaults: ServerDefaults, version: number): FastifyServerOptions {
+  const { logger, ...rest } = defaults;
+  // Version 5 takes a finished logger under a name of its own, and refuses it under the old one.
+  const ownLogger = 'logger' in options || 'loggerInstance' in options;
+  const ours = ownLogger ? {} : version >= 5 ? { loggerInstance: logger } : { logger };
+  return {
+    ...rest,
+    ...ours,
+    // Fastify asks the header first, and an app that makes its own ids wants to be asked.
+    ...('genReqId' in options ? { requestIdHeader: false as const } : {}),
+    // Fastify's 10 s for each plugin would make a lie of a longer boot timeout.
+    pluginTimeout: 0,
+    ...options,
+  } as FastifyServerOptions;
+}
+
+/** The app's own Fastify if it has one, as its plugins were made for that version; otherwise ours. */
+function fastifyOf(file: string): { create: typeof import('fastify').fastify; version: number } {
+  for (const require of [createRequire(realpathSync(file)), createRequire(import.meta.url)]) {
+    try {
+      const { version } = require('fastify/package.json') as { version: string };
+      return {
+        create: require('fastify') as typeof import('fastify').fastify,
+        version: Number.parseInt(version, 10),
+      };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    }
+  }
+  throw unloadable('the package fastify is not installed; npm install fastify');
+}
