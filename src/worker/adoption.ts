@@ -5,9 +5,9 @@
  */
 import * as net from 'node:net';
 import { type Address, formatAddress } from '../address.ts';
-import { errorCode, UserError } from '../errors.ts';
+import { errorCode } from '../errors.ts';
 import type { InheritedSocket, PortAdoption } from '../protocol.ts';
-import { isServer } from './app-shape.ts';
+import { isServer, unloadable } from './app-shape.ts';
 import { acceptOn, type Listening } from './listening.ts';
 
 /** How long a worker waits before it tries again to take a port that the worker before it still has, in milliseconds. */
@@ -42,7 +42,10 @@ export class Adoption {
   readonly #listen: Listen = net.Server.prototype.listen as Listen;
   /** The server that is to be adopted; until it is known any HTTP server is. */
   #expected: net.Server | undefined;
-  #main: { server: net.Server; port: number } | undefined;
+  /** Who has our sockets, and the port that the app thinks it has; undefined where the app did not ask. */
+  #main: { server: net.Server; port: number | undefined } | undefined;
+  /** Whether the main server listens because we made it: what the app then does by itself means the same server. */
+  #isOurs = false;
   readonly #others = new Set<net.Server>();
   readonly #parts: Promise<Listening[]>[] = [];
   #found: (server: net.Server) => void = () => {};
@@ -75,6 +78,16 @@ export class Adoption {
     this.#expected = server;
   }
 
+  /** Has a server listen, unless the app has done so; if it does later, that changes nothing. */
+  async serve(server: net.Server, listen: () => unknown): Promise<void> {
+    if (!this.isTaken) {
+      this.expect(server);
+      this.#isOurs = true;
+      await listen();
+    }
+    await this.listening;
+  }
+
   /** Every server that accepts on a socket of ours. */
   async accepting(): Promise<Listening[]> {
     return (await Promise.all(this.#parts)).flat();
@@ -89,6 +102,11 @@ export class Adoption {
   #onListen(server: net.Server, args: unknown[]): net.Server {
     const asked = readListen(args);
     if (this.#isMain(server)) return this.#adoptMain(server, asked);
+    if (server === this.#main?.server || this.#isSameAgain(server)) {
+      this.#isOurs = false;
+      this.#main!.port = asked.port;
+      return pretend(server, asked);
+    }
     const { port, host, callback } = asked;
     if (port === undefined) return this.#listen.apply(server, args);
     // One server for each address of a name, as Fastify makes them for localhost.
@@ -106,8 +124,13 @@ export class Adoption {
     return this.#expected ? server === this.#expected : isServer(server);
   }
 
+  /** An app that exports what it serves, and once its database is there listens as well. */
+  #isSameAgain(server: net.Server): boolean {
+    return this.#isOurs && this.#main !== undefined && isServer(server);
+  }
+
   #adoptMain(server: net.Server, asked: Asked): net.Server {
-    this.#main = { server, port: asked.port ?? 0 };
+    this.#main = { server, port: this.#isOurs ? undefined : asked.port };
     const mapped = this.#options.adopt.flatMap(({ to }) => (to === 'first' ? [] : [formatAddress(to)]));
     const sockets = this.#options.sockets.filter(({ key }) => !mapped.includes(key));
     this.#accept(server, asked, sockets);
@@ -219,7 +242,7 @@ export function closeQuietly(server: net.Server): void {
 }
 
 function refuse(server: net.Server, port: number): net.Server {
-  const error = new UserError(
+  const error = unloadable(
     `the app wants to listen on port ${port} as well, which only one worker could have: say with ` +
       `--adopt ${port}=first that the first worker shall, or with --adopt ${port}=ADDRESS that the connections of ` +
       'that --bind go there',

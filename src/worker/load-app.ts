@@ -168,12 +168,25 @@ async function fastifyInstance(app: FastifyInstance, { adoption, onFastify }: Su
     // It is ready already, and takes no more hooks: the log then says what Node sees of its requests.
   }
   await app.ready();
-  const own = ofFastify(app);
+  const { listen, close } = ofFastify(app);
   return {
-    ...own,
-    listen: () => (adoption.isTaken ? adoption.listening : own.listen()),
     shape: `a Fastify ${Number.parseInt(version, 10)} instance`,
+    listen: () =>
+      adoption.serve(app.server, async () => {
+        await listen();
+        // Fastify itself refuses to listen twice.
+        Object.assign(app, { listen: alreadyListening });
+      }),
+    close,
   };
+}
+
+/** In the place of a Fastify's listen(): with a callback or without, as it has always been. */
+async function alreadyListening(...args: unknown[]): Promise<string> {
+  const callback = args.at(-1);
+  const address = 'http://127.0.0.1:0';
+  if (typeof callback === 'function') process.nextTick(callback, null, address);
+  return address;
 }
 
 function ofFastify(app: FastifyInstance): Omit<App, 'shape'> {
@@ -190,6 +203,7 @@ function ofFastify(app: FastifyInstance): Omit<App, 'shape'> {
 
 /** What is used of an INestApplication. */
 interface NestApp {
+  getHttpServer(): HttpServer;
   listen(port: number, host: string): Promise<unknown>;
   close(): Promise<unknown>;
 }
@@ -197,7 +211,7 @@ interface NestApp {
 async function nest(app: NestApp, { adoption }: Surroundings): Promise<App> {
   return {
     shape: 'a NestJS app',
-    listen: () => (adoption.isTaken ? adoption.listening : app.listen(0, '127.0.0.1')),
+    listen: () => adoption.serve(app.getHttpServer(), () => app.listen(0, '127.0.0.1')),
     close: () => app.close(),
   };
 }
@@ -212,10 +226,7 @@ async function listener(handle: AnyFunction, around: Surroundings): Promise<App>
 async function server(given: HttpServer, { adoption }: Surroundings, shape: string): Promise<App> {
   return {
     shape,
-    async listen() {
-      if (!adoption.isTaken) given.listen();
-      return adoption.listening;
-    },
+    listen: () => adoption.serve(given, () => given.listen()),
     close: async () => {},
   };
 }

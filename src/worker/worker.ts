@@ -106,6 +106,10 @@ class Worker {
     const app = await load(this.#order, adoption, this.#log);
     await app.listen();
     const server = await adoption.listening;
+    // An app that stops listening wants to go.
+    server.once('close', () => {
+      if (!this.#drain) report({ type: 'asked-to-leave' });
+    });
     const listening = await adoption.accepting();
     const closeApp = () => this.#closeApp(app, server);
     const { gracefulTimeout } = config;
