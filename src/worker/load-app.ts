@@ -135,8 +135,11 @@ async function plugin(
   try {
     await app.ready();
   } catch (error) {
-    if (error instanceof Error && plugin.length === 2 && plugin.constructor.name === 'Function')
-      error.message += ' (is it a (req, res) listener? then say --app-type listener)';
+    if (error instanceof Error && plugin.length === 2 && plugin.constructor.name === 'Function') {
+      const message = `${error.message} (is it a (req, res) listener? then say --app-type listener)`;
+      error.stack = error.stack?.replace(error.message, message) ?? message;
+      error.message = message;
+    }
     throw error;
   }
   return { ...ofFastify(app), shape: `a Fastify ${version} plugin` };

@@ -20,6 +20,8 @@ export interface ServerOptions {
   socket?: string;
   env?: Record<string, string>;
   cwd?: string;
+  /** What follows `--`. */
+  appArgs?: readonly string[];
   /** Descriptors for standard output and error, in place of pipes that the test reads. */
   stdio?: ['ignore', 'pipe' | number, 'pipe' | number];
   /** Do not wait until the socket is there. */
@@ -109,7 +111,8 @@ export async function startServer(
   const socket = options.socket ?? join(temporaryDirectory(t), 'app.sock');
   const isBound = options.unbound || args.some((arg) => arg === '-b' || arg.startsWith('--bind'));
   const bind = isBound ? [] : ['--bind', `unix:${socket}`];
-  const child = spawn(process.execPath, [CLI, ...bind, ...args, file], {
+  const appArgs = options.appArgs ? ['--', ...options.appArgs] : [];
+  const child = spawn(process.execPath, [CLI, ...bind, ...args, file, ...appArgs], {
     stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'],
     cwd: options.cwd,
     env: { ...process.env, WEB_CONCURRENCY: '2', ...options.env },

@@ -1,0 +1,15 @@
+// A script that listens on several ports: its own, that of its metrics, and one that the system chooses.
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+
+const { MAIN, METRICS } = process.env;
+const answer = (text) => createServer((_request, response) => response.end(`${text} ${process.pid}`));
+const main = answer('main').listen(Number(MAIN), '127.0.0.1');
+// As Fastify does for the other address of localhost.
+answer('main').listen(Number(MAIN), '::1');
+const any = answer('any').listen(0);
+const metrics = answer('metrics').listen(Number(METRICS));
+await Promise.all([once(any, 'listening'), once(metrics, 'listening')]);
+console.error(
+  JSON.stringify({ main: main.address().port, metrics: metrics.address().port, any: any.address().port }),
+);

@@ -1,0 +1,176 @@
+/**
+ * Scripts that listen by themselves: unmodified, they get the server's sockets whatever they ask for, and the end that
+ * they would have had.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fasticorn } from './support/command.ts';
+import { fetchFrom } from './support/http.ts';
+import { load } from './support/load.ts';
+import { freePort } from './support/port.ts';
+import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+
+const http = app('script/http.cjs');
+const from = (server: Server) => ({ socketPath: server.socket });
+
+describe('a script that listens', () => {
+  const ways: [way: string, address: unknown][] = [
+    ['3000', { address: '::', family: 'IPv6', port: 3000 }],
+    ['text', { address: '127.0.0.1', family: 'IPv4', port: 3000 }],
+    ['localhost', { address: '127.0.0.1', family: 'IPv4', port: 3000 }],
+    ['any', { address: '::', family: 'IPv6', port: 0 }],
+    ['path', '/nowhere/at/all.sock'],
+    ['fd', { address: '::', family: 'IPv6', port: 0 }],
+    ['later', { address: '::', family: 'IPv6', port: 3000 }],
+  ];
+  for (const [way, address] of ways) {
+    it(`is served on our socket, and hears of the address that it asked for: ${way}`, async (t) => {
+      const server = await startServer(t, http, ['-w', '1'], { env: { LISTEN: way } });
+      const answer = (await fetchFrom(from(server), '/')).json();
+      assert.deepEqual([answer.address, answer.heard], [address, true]);
+      assert.match(server.stderr, /serving a script that listens/);
+      assert.equal(await server.stop(), 0);
+    });
+  }
+
+  it('has its arguments after --, and with --app-type script is the main module', async (t) => {
+    for (const [args, isMain] of [
+      [[], false],
+      [['--app-type', 'script'], true],
+    ] as const) {
+      const server = await startServer(t, http, ['-w', '1', ...args], { appArgs: ['--verbose', 'x'] });
+      const answer = (await fetchFrom(from(server), '/')).json();
+      assert.deepEqual([answer.argv, answer.isMain], [['--verbose', 'x'], isMain]);
+    }
+  });
+
+  it('may never come to the end of its loading', async (t) => {
+    const server = await startServer(t, app('script/forever.mjs'), ['-w', '1']);
+    assert.equal((await fetchFrom(from(server), '/')).body, 'for ever');
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('is replaced when it fails after that', async (t) => {
+    const server = await startServer(t, app('script/forever.mjs'), ['-w', '1'], { env: { FAIL: '1' } });
+    const [before] = server.workers();
+    await until(() => server.stderr.includes('too late'), 'the error in the log');
+    await until(() => server.workers().some((pid) => pid !== before), 'another worker');
+  });
+
+  it('is reloaded and stopped without loss, with a line for each request in the access log', async (t) => {
+    const server = await startServer(t, http, ['-w', '2']);
+    const running = load({ to: from(server), connections: 8, count: 1000, delay: 5 });
+    const { code } = await fasticorn(t, ['--bind', `unix:${server.socket}`, 'reload']);
+    assert.equal(code, 0);
+    const { sent, bad } = await running;
+    assert.deepEqual([sent, bad], [1000, []]);
+    assert.equal(await server.stop(), 0);
+    assert.equal(server.accessLog().filter(({ status }) => status === 200).length, 1000);
+  });
+
+  it('has its own handlers for signals called when its requests have their answers', async (t) => {
+    const server = await startServer(t, http, ['-w', '1'], { env: { CLEANUP: '1' } });
+    const answer = fetchFrom(from(server), '/slow?delay=500');
+    await until(() => server.stderr.includes('slow begins'), 'the request in flight');
+    // As a terminal does, which signals its whole group.
+    for (const pid of server.workers()) process.kill(pid, 'SIGINT');
+    server.kill('SIGTERM');
+    assert.equal((await answer).status, 200);
+    assert.equal((await server.exited).code, 0);
+    assert.match(server.stderr, /SIGTERM: cleaning up\nclosed well\n/);
+    assert.doesNotMatch(server.stderr, /SIGINT: cleaning/);
+  });
+
+  it('that stops listening by itself is replaced', async (t) => {
+    const server = await startServer(t, http, ['-w', '1']);
+    const [before] = server.workers();
+    await fetchFrom(from(server), '/close');
+    await until(() => server.workers().some((pid) => pid !== before), 'another worker');
+    await until(() => !server.workers().includes(before!), 'the first to be gone');
+    assert.equal((await fetchFrom(from(server), '/')).status, 200);
+  });
+});
+
+describe('a script that does not listen', () => {
+  it('ends the start as soon as it has nothing left to do', async (t) => {
+    const { code, stderr } = await fasticorn(t, ['--check-config', http], { env: { LISTEN: 'never' } });
+    assert.equal(code, 4);
+    assert.match(stderr, /^fasticorn: \S+http\.cjs has no default export, and does not listen\n$/);
+  });
+});
+
+describe('further ports of a script', () => {
+  const ports = async () => ({ MAIN: String(await freePort()), METRICS: String(await freePort()) });
+
+  it('are refused, in one line that says what to do', async (t) => {
+    const env = await ports();
+    const { code, stderr } = await fasticorn(t, ['--check-config', app('script/ports.mjs')], { env });
+    assert.equal(code, 4);
+    assert.match(
+      stderr,
+      new RegExp(`^fasticorn: the app wants to listen on port ${env.METRICS} as well.*\n$`),
+    );
+    assert.match(stderr, new RegExp(`--adopt ${env.METRICS}=first`));
+  });
+
+  it('can be those of the first worker, and go over to its successor', async (t) => {
+    const env = await ports();
+    const args = ['-w', '2', '--adopt', `${env.METRICS}=first`];
+    const server = await startServer(t, app('script/ports.mjs'), args, { env });
+    const metrics = async () => (await fetchFrom({ port: Number(env.METRICS) }, '/')).body;
+    assert.match((await fetchFrom(from(server), '/')).body, /^main \d+$/);
+    const before = await metrics();
+    assert.match(before, /^metrics \d+$/);
+    await fasticorn(t, ['--bind', `unix:${server.socket}`, 'reload']);
+    await until(async () => {
+      const now = await metrics().catch(() => before);
+      return now !== before && server.workers().includes(Number(now.split(' ')[1]));
+    }, 'the metrics of the new first worker');
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('can be a --bind, which all workers accept on', async (t) => {
+    const env = await ports();
+    const address = `127.0.0.1:${env.METRICS}`;
+    const socket = join(temporaryDirectory(t), 'app.sock');
+    const binds = ['--bind', `unix:${socket}`, '--bind', address];
+    const args = ['-w', '2', ...binds, '--adopt', `${env.METRICS}=${address}`];
+    const server = await startServer(t, app('script/ports.mjs'), args, { env, socket });
+    assert.match((await fetchFrom(from(server), '/')).body, /^main \d+$/);
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, () => fetchFrom({ port: Number(env.METRICS) }, '/')),
+    );
+    assert.ok(answers.every(({ body }) => body.startsWith('metrics ')));
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('must leave the app a --bind, and be one', async (t) => {
+    for (const [address, reason] of [
+      ['127.0.0.1:8001', 'expected the address of a --bind, but 127.0.0.1:8001 is none of them'],
+      ['127.0.0.1:8000', 'expected one --bind at least to stay for the first port of the app'],
+    ]) {
+      const args = ['--bind', '127.0.0.1:8000', '--adopt', `9090=${address}`, '--check-config', http];
+      const { code, stderr } = await fasticorn(t, args);
+      assert.equal(code, 1);
+      assert.equal(stderr, `fasticorn: --adopt: "9090=${address}" is not valid: ${reason}\n`);
+    }
+  });
+});
+
+describe('node:cluster in a script', () => {
+  it('shows it a worker, and does not disturb its UDP sockets', async (t) => {
+    const server = await startServer(t, app('script/cluster.mjs'), ['-w', '2']);
+    const { body } = await fetchFrom(from(server), '/');
+    assert.match(body, /^worker [12], UDP true$/);
+    assert.equal(server.workers().length, 2);
+    assert.doesNotMatch(server.stderr, /cluster\.fork/);
+  });
+
+  it('forks nothing, and says so once', async (t) => {
+    const server = await startServer(t, app('script/cluster.mjs'), ['-w', '1'], { env: { FORKS: '1' } });
+    assert.equal(server.workers().length, 1);
+    const lines = server.log().filter(({ msg }) => msg.startsWith('cluster.fork() does nothing here'));
+    assert.equal(lines.length, 1);
+  });
+});
