@@ -1,25 +1,26 @@
 /**
- * Reads a config file: JSON, or JavaScript that runs in a process of its own. So each read sees fresh code, with all
- * that it imports, and a file that throws, ends its process or never comes to an end can't harm the running server.
- * What the keys mean is the business of `config/load.ts`.
+ * Reads a config file: JSON, or JavaScript or TypeScript that runs in a process of its own. So each read sees fresh
+ * code, with all that it imports, and a file that throws, ends its process or never comes to an end can't harm the
+ * running server. What the keys mean is the business of `config/load.ts`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, realpath } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
+import { lineOfKey } from './config/key-line.ts';
 import type { ConfigFile } from './config/load.ts';
 import { errorCode, UserError } from './errors.ts';
 
 /** What a file is read with. */
 export interface ReadOptions {
-  /** What a relative path starts from, and what JavaScript has as its working directory. */
+  /** What a relative path starts from, and what code has as its working directory. */
   directory: string;
-  /** What JavaScript has as its environment. */
+  /** What code has as its environment. */
   env: Readonly<Record<string, string | undefined>>;
-  /** How long JavaScript may take, in seconds. */
+  /** How long code may take, in seconds. */
   limit?: number;
-  /** Ends JavaScript early. */
+  /** Ends code early. */
   signal?: AbortSignal | undefined;
 }
 
@@ -30,17 +31,21 @@ type Answer =
   | { mistake: string }
   | { name: string; message: string; stack: string };
 
+/** What the name of a config file may end in, in the order in which people are told. */
+export const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs', '.cjs', '.json'] as const;
+
 /**
- * Reads `.json`, or the default export of `.mjs` or `.js`: an object of plain data, a promise of one, or a function
- * that returns either.
+ * Reads `.json`, or the default export of a module (`module.exports` of CommonJS): an object of plain data, a promise
+ * of one, or a function that returns either. TypeScript is run by Node where that can, else by the tsx or jiti that is
+ * installed for the file.
  *
  * @param path as people know it: messages name it so.
  * @throws UserError of one line with the place in the file.
  */
 export async function readConfigFile(path: string, options: ReadOptions): Promise<ConfigFile> {
   const extension = extname(path);
-  if (!['.json', '.mjs', '.js'].includes(extension)) {
-    throw new UserError(`${path}: expected a config file that ends in .mjs, .js or .json`);
+  if (!EXTENSIONS.some((one) => one === extension)) {
+    throw new UserError(`${path}: expected a config file that ends in one of ${EXTENSIONS.join(', ')}`);
   }
   let file: string;
   let source: string;
@@ -63,7 +68,17 @@ export async function readConfigFile(path: string, options: ReadOptions): Promis
         'expected a string, a number, true, false, or an array of those',
     );
   }
-  throw new UserError(`${placeOf(answer.stack, path, file)}: ${onOneLine(answer)}`);
+  throw new UserError(
+    `${placeOf(answer.stack, path, file)}: ${onOneLine(answer, file)}${remedy(answer, path)}`,
+  );
+}
+
+/** What to do about `export` in a file that is CommonJS by its package.json, as `npm init` makes them. */
+function remedy({ name, message }: { name: string; message: string }, path: string): string {
+  const isModule = /^(Unexpected token 'export'|Cannot use import statement outside a module)/.test(message);
+  if (name !== 'SyntaxError' || !isModule) return '';
+  const right = path.replace(/\.(js|cjs|ts)$/, (end) => (end === '.ts' ? '.mts' : '.mjs'));
+  return right === path ? '' : ` (the file counts as CommonJS; an ES module has the name ${right})`;
 }
 
 function reason(error: unknown): string {
@@ -115,26 +130,14 @@ function hasWrongToken(source: string): boolean {
   }
 }
 
-/** The line that gives `key` a value, as far as the text alone tells. */
-function lineOfKey(source: string, key: string): number | undefined {
-  const word = key.replace(/[^\w]/g, '\\$&');
-  const name = `(?<![\\w$-])(["']?)${word}\\1`;
-  const patterns = [`${name}\\s*:`, `${name}\\]?\\s*=(?!=)`, `(^|[{,])\\s*${word}\\s*(\\(|,|}|$)`];
-  const lines = source.split('\n').map((line) => (/^\s*(\/\/|\*|\/\*|import\b)/.test(line) ? '' : line));
-  for (const pattern of patterns) {
-    const found = lines.findIndex((line) => new RegExp(pattern).test(line));
-    if (found >= 0) return found + 1;
-  }
-  return undefined;
-}
-
 /**
- * What runs in the process of a JavaScript file, given its path; the answer goes to file descriptor 3. As text,
+ * What runs in the process of a file with code, given its path; the answer goes to file descriptor 3. As text,
  * because it must run without what else the server was started with.
  */
 const PROGRAM = `
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 const file = process.argv[1];
@@ -162,9 +165,37 @@ function typeOfOddity(value) {
   return typeof value === 'object' ? 'an object' : 'a ' + typeof value;
 }
 
+/** The modules that load TypeScript where Node does not, as they are installed for the file. */
+const loaders = {
+  tsx: async (require) => {
+    await import(pathToFileURL(require.resolve('tsx')));
+    return import(pathToFileURL(file));
+  },
+  jiti: (require) => require('jiti').createJiti(file).import(file),
+};
+
+function load() {
+  if (!/\\.m?ts$/.test(file) || process.features.typescript) return import(pathToFileURL(file));
+  const require = createRequire(file);
+  const name = Object.keys(loaders).find((name) => isInstalled(require, name));
+  if (name) return loaders[name](require);
+  answer({ mistake: 'Node ' + process.versions.node + ' cannot run TypeScript: ' +
+    'npm install --save-dev tsx (or jiti), or use Node 22.18 or newer, or JavaScript' });
+}
+
+function isInstalled(require, name) {
+  try {
+    return Boolean(require.resolve(name));
+  } catch {
+    return false;
+  }
+}
+
 process.on('uncaughtException', fail);
 try {
-  const module = await import(pathToFileURL(file));
+  let module = await load();
+  // An ES module that was compiled to CommonJS.
+  if (module.default?.__esModule) module = module.default;
   if (!('default' in module)) answer({ mistake: 'it has no default export: expected export default { … }' });
   const values = await (typeof module.default === 'function' ? module.default() : module.default);
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {
@@ -182,7 +213,12 @@ try {
 }
 `;
 
-/** Runs a JavaScript file in a process of its own, which is gone when this returns. */
+/** What Node says about every file of TypeScript, or of a package that does not say its type: true, and of no use. */
+const QUIET = ['ExperimentalWarning', 'MODULE_TYPELESS_PACKAGE_JSON'].map(
+  (name) => `--disable-warning=${name}`,
+);
+
+/** Runs a file with code in a process of its own, which is gone when this returns. */
 function runFile(
   path: string,
   file: string,
@@ -194,7 +230,7 @@ function runFile(
     let child: ChildProcess;
     try {
       // What the file prints goes to standard error: standard output belongs to the access log and `--print-config`.
-      child = spawn(process.execPath, ['--input-type=module', '--eval', PROGRAM, file], {
+      child = spawn(process.execPath, [...QUIET, '--input-type=module', '--eval', PROGRAM, file], {
         cwd: directory,
         env,
         stdio: ['ignore', 2, 2, 'pipe'],
@@ -255,15 +291,21 @@ function answerIn(text: string): Answer | undefined {
 
 /** The place of an error: the line of the config file if the stack has one, else also that of another file. */
 function placeOf(stack: string, path: string, file: string): string {
-  const names = [pathToFileURL(file).href, file].map((name) => name.replace(/[^\w/]/g, '\\$&'));
+  const names = [pathToFileURL(file).href, file].map(escaped);
   const line = new RegExp(`(?:${names.join('|')}):(\\d+)`).exec(stack)?.[1];
   if (line !== undefined) return `${path}:${line}`;
   const elsewhere = /(?:file:\/\/)?(\/[^\s()]+:\d+)(?=[:\s)])/.exec(stack.replace(/\(?node:\S+/g, ''))?.[1];
   return elsewhere === undefined ? path : `${path}: ${elsewhere}`;
 }
 
-function onOneLine({ name, message }: { name: string; message: string }): string {
-  const [text = ''] = message.split('\nRequire stack:');
+function escaped(path: string): string {
+  return path.replace(/[^\w/]/g, '\\$&');
+}
+
+function onOneLine({ name, message }: { name: string; message: string }, file: string): string {
+  const [whole = ''] = message.split('\nRequire stack:');
+  // tsx and jiti repeat the place.
+  const text = whole.replaceAll(new RegExp(`${escaped(file)}:\\d+:\\d+(: ERROR:)?`, 'g'), '');
   const line = `${name === 'Error' ? '' : `${name}: `}${text}`.replace(/[\s\p{Cc}]+/gu, ' ').trim();
   return line.length > 500 ? `${line.slice(0, 500)}…` : line || 'it threw an error without a message';
 }

@@ -11,7 +11,7 @@ import { namedConfigFile, readCommandLine, winningAction } from './config/comman
 import { type ConfigFile, type Loaded, load } from './config/load.ts';
 import { invalid } from './config/origin.ts';
 import { type Config, type Machine, type SettingName, settings } from './config/settings.ts';
-import { readConfigFile } from './config-file.ts';
+import { EXTENSIONS, readConfigFile } from './config-file.ts';
 import { errorCode, UserError } from './errors.ts';
 
 /** What the configuration is made from. */
@@ -31,8 +31,8 @@ export interface Configured extends Loaded {
   config: Config & { chdir: string };
 }
 
-/** The files that are looked for where none is named. */
-const CONFIG_FILES = ['fasticorn.config.mjs', 'fasticorn.config.js', 'fasticorn.config.json'];
+/** The files that are looked for where none is named; there may be one of them. */
+const CONFIG_FILES = EXTENSIONS.map((extension) => `fasticorn.config${extension}`);
 
 /**
  * Makes the configuration. The app stays as it was typed, relative to `chdir`.
@@ -89,10 +89,13 @@ async function findConfigFile(from: Omit<Input, 'machine'>): Promise<ConfigFile 
     if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env, signal });
     throw invalid('config', { value: path, origin }, `expected a file, but there is none in ${directory}`);
   }
-  for (const path of CONFIG_FILES) {
-    if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env, signal });
-  }
-  return undefined;
+  const isFound = await Promise.all(CONFIG_FILES.map((path) => isThere(resolve(directory, path))));
+  const [path, other] = CONFIG_FILES.filter((_, index) => isFound[index]);
+  if (path === undefined) return undefined;
+  if (other === undefined) return readConfigFile(path, { directory, env, signal });
+  throw new UserError(
+    `${path} and ${other} are both in ${directory}: keep one of them, or name one: -c ${path}`,
+  );
 }
 
 /** What cannot be looked at is there: who reads it finds out why. */

@@ -4,6 +4,8 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { lineOfKey } from '../src/config/key-line.ts';
 import { readConfigFile } from '../src/config-file.ts';
 import { UserError } from '../src/errors.ts';
 
@@ -14,6 +16,9 @@ function write(path: string, text: string): void {
   mkdirSync(dirname(join(directory, path)), { recursive: true });
   writeFileSync(join(directory, path), text);
 }
+
+write('esm/package.json', '{ "type": "module" }');
+write('cjs/package.json', '{ "type": "commonjs" }');
 
 const env = { PATH: process.env.PATH, GIVEN: 'yes' };
 const read = (path: string, limit?: number) =>
@@ -60,10 +65,19 @@ describe('a config file', () => {
   });
 
   it('may be of the type that its package says', async () => {
-    write('esm/package.json', '{ "type": "module" }');
-    write('cjs/package.json', '{ "type": "commonjs" }');
     assert.deepEqual(await valuesOf('esm/a.js', 'export default { workers: 1 }'), { workers: 1 });
     assert.deepEqual(await valuesOf('cjs/a.js', 'module.exports = { workers: 2 }'), { workers: 2 });
+  });
+
+  it('may be CommonJS, also such as compilers make of an ES module', async () => {
+    for (const exported of [
+      'module.exports = { workers: 3 }',
+      'module.exports = async () => ({ workers: 3 })',
+      'module.exports = Promise.resolve({ workers: 3 })',
+      'Object.defineProperty(exports, "__esModule", { value: true });\nexports.default = { workers: 3 }',
+    ]) {
+      assert.deepEqual(await valuesOf('a.cjs', exported), { workers: 3 }, exported);
+    }
   });
 
   it('may be a function or a promise', async () => {
@@ -135,6 +149,74 @@ describe('a config file', () => {
   });
 });
 
+describe('TypeScript in a config file', () => {
+  const runsTypeScript = () => !!(process.features as { typescript?: unknown }).typescript;
+  const text = 'interface Options { workers: number }\nexport default { workers: 4 } satisfies Options;';
+
+  /** A directory in which only these of our own development dependencies are installed. */
+  function withInstalled(name: string, ...packages: string[]): string {
+    mkdirSync(join(directory, name, 'node_modules'), { recursive: true });
+    for (const one of packages) {
+      const target = fileURLToPath(new URL(`../node_modules/${one}`, import.meta.url));
+      symlinkSync(target, join(directory, name, 'node_modules', one));
+    }
+    return name;
+  }
+
+  for (const loader of ['tsx', 'jiti']) {
+    it(`is run by ${loader}, if Node can't and that is installed`, async () => {
+      const place = withInstalled(`with-${loader}`, loader);
+      for (const type of ['module', 'commonjs', undefined]) {
+        write(`${place}/package.json`, JSON.stringify({ type }));
+        if (runsTypeScript() && type === 'commonjs') continue;
+        for (const name of ['a.ts', 'a.mts'])
+          assert.deepEqual(await valuesOf(`${place}/${name}`, text), { workers: 4 }, `${type} ${name}`);
+      }
+      const wrong = await mistake(`${place}/wrong.ts`, 'const a: number = 1;\n\nconst b: number = {;');
+      assert.match(wrong, new RegExp(`^${place}/wrong\\.ts:3: \\S.*`));
+      assert.ok(!wrong.includes(directory), wrong);
+      const thrown = await mistake(`${place}/throws.ts`, 'type A = 1;\n\nthrow new Error("no" as string)');
+      assert.equal(thrown, `${place}/throws.ts:3: no`);
+    });
+  }
+
+  it('is run by Node, if that can, or else a line says what to install', async () => {
+    const place = withInstalled('alone');
+    write('alone/package.json', '{ "type": "module" }');
+    write('alone/a.ts', text);
+    if (runsTypeScript()) {
+      assert.deepEqual((await read('alone/a.ts')).values, { workers: 4 });
+      return;
+    }
+    assert.equal(
+      await mistakeOf(`${place}/a.ts`),
+      `alone/a.ts: Node ${process.versions.node} cannot run TypeScript: ` +
+        'npm install --save-dev tsx (or jiti), or use Node 22.18 or newer, or JavaScript',
+    );
+  });
+
+  it('is refused where its package makes it CommonJS, with the name that works', async (t) => {
+    if (!runsTypeScript()) return t.skip('tsx and jiti take either');
+    assert.equal(
+      await mistake('cjs/c.ts', 'export default {}'),
+      "cjs/c.ts:1: SyntaxError: Unexpected token 'export' (the file counts as CommonJS; an ES module has the name cjs/c.mts)",
+    );
+  });
+
+  it('makes no noise of its own', () => {
+    withInstalled('quiet', 'tsx');
+    write('quiet/package.json', '{}');
+    write('quiet/a.ts', text);
+    const file = new URL('../src/config-file.ts', import.meta.url).href;
+    const program = `
+      import { readConfigFile } from ${JSON.stringify(file)};
+      await readConfigFile('quiet/a.ts', { directory: ${JSON.stringify(directory)}, env: {} });`;
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    assert.deepEqual([stdout, stderr], ['', '']);
+  });
+});
+
 describe('the line of a key', () => {
   const line = async (key: string, text: string, path = 'lines.mjs') => {
     write(path, text);
@@ -155,6 +237,33 @@ describe('the line of a key', () => {
     write('part.mjs', 'export const node = "a"');
     assert.equal(await line('node', 'import { node } from "./part.mjs";\nexport default {\n  node,\n}'), 3);
   });
+
+  it('is found where the key is computed, spread, or stands in TypeScript', async () => {
+    assert.equal(await line('workers', 'export default {\n  ["workers"]: 4,\n};'), 2);
+    assert.equal(await line('workers', 'export default {\n  ...(1 && {\n workers: 4 }),\n};'), 3);
+    const typed = `
+      interface Options { workers: number; pid?: string }
+      const count = (workers: number): Options => ({ workers });
+      export default {
+        workers: true ? count(4).workers : 2,
+        pid: 'workers: 3',
+      } satisfies Options;`;
+    assert.deepEqual([lineOfKey(typed, 'workers'), lineOfKey(typed, 'pid')], [5, 6]);
+  });
+
+  it('is that of the settings, not of what is nested in them or of a comment', () => {
+    const nested = `{
+      "appOptions": {
+        "workers": 1 },
+      "workers": 2,
+      "other": { "workers": 3 } }`;
+    assert.equal(lineOfKey(nested, 'workers'), 4);
+    const commented = "/*\n workers: 1\n*/\nexport default {\n // workers: 2\n url: 'http://a', workers: 3 }";
+    assert.equal(lineOfKey(commented, 'workers'), 6);
+  });
+
+  it('is the last of several, as it is when the file runs', () =>
+    assert.equal(lineOfKey('const base = { pid: 1 };\nexport default { ...base, pid: 2 };', 'pid'), 2));
 
   it('is found for keys that are no words', async () => {
     assert.equal(await line('a-b\n(c', '{\n "a-b\\n(c": 1,\n "a.b": 1 }', 'odd.json'), undefined);
@@ -212,9 +321,14 @@ describe('a mistake in a file is told in one line:', () => {
       'a.mjs: it waits for a promise that nobody will ever settle',
     ],
     // A file that is none.
-    ['a.ts', '', 'a.ts: expected a config file that ends in .mjs, .js or .json'],
-    ['a.cjs', '', 'a.cjs: expected a config file that ends in .mjs, .js or .json'],
-    ['a', '', 'a: expected a config file that ends in .mjs, .js or .json'],
+    ['a.yaml', '', 'a.yaml: expected a config file that ends in one of .ts, .mts, .js, .mjs, .cjs, .json'],
+    ['a', '', 'a: expected a config file that ends in one of .ts, .mts, .js, .mjs, .cjs, .json'],
+    // The wrong kind of module.
+    [
+      'cjs/b.js',
+      'export default {}',
+      "cjs/b.js:1: SyntaxError: Unexpected token 'export' (the file counts as CommonJS; an ES module has the name cjs/b.mjs)",
+    ],
   ];
   for (const [path, text, message] of mistakes) {
     it(message, async () => assert.equal(await mistake(path, text), message));

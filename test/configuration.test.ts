@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { configure, startDirectory } from '../src/configuration.ts';
 import { UserError } from '../src/errors.ts';
 
@@ -36,18 +37,35 @@ describe('the config file', () => {
     assert.deepEqual(origins.workers, { from: 'default' });
   });
 
-  it('is the first of three names in the directory', async () => {
-    const found = async () => {
-      const { config, origins } = await make();
-      assert.deepEqual(origins.workers, { from: 'file', name: config.config!.split('/').at(-1), line: 1 });
-      return [config.config, config.workers];
+  it('has one of six names in the directory', async () => {
+    const module = 'export default { workers: 3 }';
+    const files = {
+      'fasticorn.config.ts': module,
+      'fasticorn.config.mts': module,
+      'fasticorn.config.js': 'module.exports = { workers: 3 }',
+      'fasticorn.config.mjs': module,
+      'fasticorn.config.cjs': 'module.exports = { workers: 3 }',
+      'fasticorn.config.json': '{ "workers": 3 }',
     };
+    symlinkSync(fileURLToPath(new URL('../node_modules', import.meta.url)), here('node_modules'));
+    for (const [name, text] of Object.entries(files)) {
+      write(name, text);
+      const { config, origins } = await make();
+      assert.deepEqual([config.config, config.workers], [here(name), 3]);
+      assert.deepEqual(origins.workers, { from: 'file', name, line: 1 });
+      rmSync(here(name));
+    }
+  });
+
+  it('is refused where there are two, unless one is named', async () => {
     write('fasticorn.config.json', '{ "workers": 3 }');
-    assert.deepEqual(await found(), [here('fasticorn.config.json'), 3]);
-    write('fasticorn.config.js', 'module.exports = { workers: 2 }');
-    assert.deepEqual(await found(), [here('fasticorn.config.js'), 2]);
     write('fasticorn.config.mjs', 'export default { workers: 1 }');
-    assert.deepEqual(await found(), [here('fasticorn.config.mjs'), 1]);
+    assert.equal(
+      await mistake([]),
+      `fasticorn.config.mjs and fasticorn.config.json are both in ${directory}: ` +
+        'keep one of them, or name one: -c fasticorn.config.mjs',
+    );
+    assert.equal((await make(['-c', 'fasticorn.config.json'])).config.workers, 3);
   });
 
   it('is the one that is named, by flag or variable', async () => {
