@@ -103,7 +103,9 @@ function parseJson(path: string, source: string): Record<string, unknown> {
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {
     throw new UserError(`${path}: expected an object of settings, such as { "workers": 4 }`);
   }
-  return values as Record<string, unknown>;
+  // It tells editors where the schema is.
+  const { $schema, ...settings } = values as Record<string, unknown>;
+  return settings;
 }
 
 /** Where JSON is wrong. Node says so, except of a character that cannot stand where it does. */

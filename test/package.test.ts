@@ -27,7 +27,13 @@ describe('the package', () => {
   it('holds compiled code, types, nginx.conf, README and licence, and nothing else', async (t) => {
     const { files } = await pack(t);
     const rest = files.filter((file) => !/^dist\/[\w/-]+\.(js|d\.ts)$/.test(file)).sort();
-    assert.deepEqual(rest, ['LICENSE', 'README.md', 'nginx/nginx.conf', 'package.json']);
+    assert.deepEqual(rest, [
+      'LICENSE',
+      'README.md',
+      'config.schema.json',
+      'nginx/nginx.conf',
+      'package.json',
+    ]);
     for (const file of ['dist/cli.js', 'dist/index.d.ts', 'dist/worker/worker.js']) {
       assert(files.includes(file), file);
     }
@@ -57,7 +63,8 @@ describe('the package', () => {
 
     writeFileSync(
       join(project, 'use.ts'),
-      "import type { Config } from 'fasticorn';\nexport const workers: Config['workers'] = 2;\n",
+      "import { type Config, defineConfig } from 'fasticorn';\nexport const workers: Config['workers'] = 2;\n" +
+        'export default defineConfig({ workers });\n',
     );
     const types = ['--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--types', '', 'use.ts'];
     const tsc = join(root, 'node_modules/typescript/bin/tsc');

@@ -5,6 +5,20 @@
 import { type Address, formatAddress, parseAddress } from '../address.ts';
 import type { PortAdoption } from '../protocol.ts';
 
+/** JSON Schema, as much of it as kinds need. */
+export interface Schema {
+  type?: 'string' | 'integer' | 'number' | 'boolean' | 'array';
+  anyOf?: readonly Schema[];
+  enum?: readonly string[];
+  const?: number;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  pattern?: string;
+  items?: Schema;
+  minItems?: number;
+}
+
 /** How a value is read and shown. */
 export interface Kind<T> {
   /** The word that stands for a value in `--help`, e.g. `SECONDS`; empty for a switch. */
@@ -15,12 +29,18 @@ export interface Kind<T> {
   accept(value: unknown): T;
   /** The text that `parse` reads back as the same value. */
   show(value: T): string;
+  /** What `accept` takes, for editors: the types, and what else of it a schema can say. */
+  schema: Schema;
   /** A repeated flag adds to the value, where otherwise the last one wins; its text is separated by commas. */
   isList?: true;
 }
 
 /** A kind whose values in a file are of a type that has the same text as on the command line. */
-const kind = <T>(row: Omit<Kind<T>, 'accept'>, type: 'string' | 'number' | 'boolean'): Kind<T> => ({
+const kind = <T>(
+  row: Omit<Kind<T>, 'accept' | 'schema'> & { schema?: Schema },
+  type: 'string' | 'number' | 'boolean',
+): Kind<T> => ({
+  schema: type === 'string' ? { type } : { anyOf: [{ type }, { type: 'string' }] },
   ...row,
   accept(value) {
     if (typeof value === type || typeof value === 'string') return row.parse(String(value));
@@ -39,6 +59,7 @@ export const text = (placeholder: string): Kind<string> =>
         return value;
       },
       show: (value) => value,
+      schema: { type: 'string', minLength: 1 },
     },
     'string',
   );
@@ -46,6 +67,7 @@ export const text = (placeholder: string): Kind<string> =>
 /** Groups have numbers, too. */
 export const group: Kind<string> = {
   ...text('GROUP'),
+  schema: { anyOf: [{ type: 'string', minLength: 1 }, { type: 'integer' }] },
   accept: (value) => text('GROUP').accept(Number.isSafeInteger(value) ? String(value) : value),
 };
 
@@ -74,6 +96,12 @@ export const integer = (placeholder: string, least: number, most: number): Kind<
         return number;
       },
       show: String,
+      schema: {
+        anyOf: [
+          { type: 'integer', minimum: least, maximum: most },
+          { type: 'string', pattern: '^\\d+$' },
+        ],
+      },
     },
     'number',
   );
@@ -95,6 +123,13 @@ export const secondsFrom = (least: number, orOff: '' | '0 (off) or ' = ''): Kind
         return number;
       },
       show: String,
+      schema: {
+        anyOf: [
+          ...(orOff ? [{ const: 0 }] : []),
+          { type: 'number', minimum: least, maximum: A_WEEK },
+          { type: 'string', pattern: '^\\d+(\\.\\d+)?$' },
+        ],
+      },
     },
     'number',
   );
@@ -116,6 +151,12 @@ export const octalMode: Kind<number> = {
     throw new Error("expected an octal mode such as '0660', or 0o660 in JavaScript");
   },
   show: (mode) => `0${mode.toString(8).padStart(3, '0')}`,
+  schema: {
+    anyOf: [
+      { type: 'string', pattern: '^(0o?)?[0-7]{3}$' },
+      { type: 'integer', minimum: 0, maximum: 0o777 },
+    ],
+  },
 };
 
 /** A switch. */
@@ -143,6 +184,7 @@ export const choice = <const T extends string>(placeholder: string, ...choices: 
         return found;
       },
       show: (value) => value,
+      schema: { enum: choices },
     },
     'string',
   );
@@ -217,5 +259,6 @@ export const list = <T>(item: Kind<T>, mayBeEmpty = false): Kind<T[]> => {
       return eachOnce((value as string[]).flatMap(parseAll));
     },
     show: (values) => values.map(item.show).join(','),
+    schema: { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' }, minItems: 1 }] },
   };
 };

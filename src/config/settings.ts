@@ -263,7 +263,7 @@ export const settings = {
     env: 'FASTICORN_CONFIG',
     inFile: false,
     default: undefined,
-    defaultText: 'fasticorn.config.{ts,mts,js,mjs,cjs,json}, if there',
+    defaultText: 'fasticorn.config.ts, .mts, .js, .mjs, .cjs or .json, if there',
     help: 'Config file: settings by their keys, such as gracefulTimeout, and app for the app.',
     section: 'Server',
     applies: 'restart',

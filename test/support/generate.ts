@@ -1,10 +1,11 @@
 /**
- * Writes what is made from the source: the tables of README.md, and nginx/nginx.conf.
+ * Writes what is made from the source: the tables of README.md, nginx/nginx.conf, and what editors know of config files.
  * Run by `npm run generate`; `generated.test.ts` checks that somebody did.
  */
 import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { markdownPages, markdownReference, markdownVerbs } from '../../src/config/render.ts';
+import { declaration, jsonSchema } from '../../src/config/schema.ts';
 import { nginxConf } from '../../src/nginx.ts';
 
 export interface Generated {
@@ -18,11 +19,13 @@ export interface Generated {
 
 /** Every generated file; reads, but writes nothing. */
 export function generated(): Generated[] {
-  const readme = read('README.md');
-  return [
-    { file: 'README.md', current: readme, wanted: withTables(readme) },
-    { file: 'nginx/nginx.conf', current: read('nginx/nginx.conf'), wanted: nginxConf() },
-  ];
+  const wanted = {
+    'README.md': withTables(read('README.md')),
+    'nginx/nginx.conf': nginxConf(),
+    'config.schema.json': `${JSON.stringify(jsonSchema(), null, 2)}\n`,
+    'src/config/file-settings.ts': declaration(),
+  };
+  return Object.entries(wanted).map(([file, wanted]) => ({ file, current: read(file), wanted }));
 }
 
 function withTables(readme: string): string {

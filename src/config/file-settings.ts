@@ -1,0 +1,142 @@
+/**
+ * What a config file may say, as TypeScript. Written by `npm run generate` from the settings table: see `schema.ts`.
+ */
+
+/** The keys of a config file. What is absent or undefined has its default. */
+export interface FileSettings {
+  /**
+   * The app, such as ./dist/app.js. An argument on the command line wins over it.
+   */
+  app?: string | undefined;
+  /**
+   * Listen on unix:/path/to.sock or HOST:PORT. Several: repeat the flag, or put commas between them.
+   *
+   * @default "unix:/tmp/app.sock"
+   */
+  bind?: string | readonly string[] | undefined;
+  /**
+   * How many connections may wait to be accepted. The kernel caps it at net.core.somaxconn.
+   *
+   * @default 2048
+   */
+  backlog?: number | string | undefined;
+  /**
+   * Mode of the Unix socket, in octal. 0660 lets only its owner and --socket-group connect.
+   *
+   * @default "0666"
+   */
+  socketMode?: string | number | undefined;
+  /**
+   * Group of the Unix socket, by name or number: usually that of nginx's workers. Default: the arbiter's
+   * group.
+   */
+  socketGroup?: string | number | undefined;
+  /**
+   * How many worker processes run the app. Default: one per CPU, within cgroup quota.
+   */
+  workers?: number | string | undefined;
+  /**
+   * A worker that is not ready after this time counts as failed and is killed. In seconds.
+   *
+   * @default 30
+   */
+  bootTimeout?: number | string | undefined;
+  /**
+   * How long a stopping worker may take to finish its requests before it is killed. In seconds.
+   *
+   * @default 30
+   */
+  gracefulTimeout?: number | string | undefined;
+  /**
+   * A worker whose event loop has not turned for so long is stuck: it is killed, with its stack in the log. 0
+   * turns this off. In seconds.
+   *
+   * @default 30
+   */
+  timeout?: number | string | undefined;
+  /**
+   * A worker that has answered so many requests is replaced by a new one. 0 turns this off.
+   *
+   * @default 0
+   */
+  maxRequests?: number | string | undefined;
+  /**
+   * At most so many requests, at random, are added to --max-requests, so that workers are not all replaced at
+   * once.
+   *
+   * @default 0
+   */
+  maxRequestsJitter?: number | string | undefined;
+  /**
+   * A worker that takes more memory (resident set size, in MiB) is replaced by a new one. 0 turns this off.
+   *
+   * @default 0
+   */
+  maxMemory?: number | string | undefined;
+  /**
+   * A worker that has run for so long is replaced by a new one. 0 turns this off. In seconds.
+   *
+   * @default 0
+   */
+  maxLifetime?: number | string | undefined;
+  /**
+   * A request that takes longer is answered 503, or cut if its answer has begun. 0 turns this off. In
+   * seconds.
+   *
+   * @default 0
+   */
+  requestTimeout?: number | string | undefined;
+  /**
+   * How long an idle keep-alive connection stays open. Keep it above the proxy's own idle time. In seconds.
+   *
+   * @default 75
+   */
+  keepAlive?: number | string | undefined;
+  /**
+   * Least level of the error log: trace, debug, info, warn, error, fatal or silent.
+   *
+   * @default "info"
+   */
+  logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent' | undefined;
+  /**
+   * Where the access log goes: a file, - for standard output, or off.
+   *
+   * @default "-"
+   */
+  accessLogfile?: string | undefined;
+  /**
+   * Where the error log and the app.log of the app go: a file, or - for standard error.
+   *
+   * @default "-"
+   */
+  errorLogfile?: string | undefined;
+  /**
+   * Logs for people (pino-pretty), not JSON lines. Default: each log that goes to a terminal.
+   */
+  pretty?: boolean | string | undefined;
+  /**
+   * Directory that the app runs in and that relative paths start from. A symbolic link is followed anew at
+   * each reload. Default: the working directory.
+   */
+  chdir?: string | undefined;
+  /**
+   * File that says the process id of the arbiter while it runs. Default: none.
+   */
+  pid?: string | undefined;
+  /**
+   * Unix socket that the commands for a running server use, or off. Without a Unix socket to bind it is
+   * /tmp/fasticorn-<pid>.ctl. Default: <first Unix socket>.ctl.
+   */
+  controlSocket?: string | undefined;
+  /**
+   * Take the Unix socket over from the fasticorn that has it, once our workers are ready; that one drains and
+   * ends.
+   *
+   * @default false
+   */
+  takeover?: boolean | string | undefined;
+  /**
+   * Node binary that `upgrade` starts the new arbiter with. Default: the one that runs now.
+   */
+  node?: string | undefined;
+}
