@@ -39,12 +39,12 @@ const CONFIG_FILES = EXTENSIONS.map((extension) => `fasticorn.config${extension}
  *
  * @throws UserError of one line that names the flag, variable or line of the file, its value and what was expected.
  */
-export async function configure({ argv, env, machine, directory, signal }: Input): Promise<Configured> {
+export async function configure(input: Input): Promise<Configured> {
+  const { argv, env, machine, directory } = input;
   // Who asks for help because the file is wrong gets it.
   const asksForHelp = winningAction(argv) !== undefined;
   const needsFile = !asksForHelp && !namesServer(argv);
-  const file = needsFile ? await findConfigFile({ argv, env, directory, signal }) : undefined;
-  const loaded = load(argv, env, machine, file);
+  const { path, loaded } = needsFile ? await loadWithFile(input) : { loaded: load(argv, env, machine) };
   const chdir = resolve(directory, loaded.config.chdir ?? '.');
   // A running server may be stopped after its directory is gone.
   if (!asksForHelp && !loaded.verb) await expectDirectory(chdir, loaded);
@@ -63,7 +63,7 @@ export async function configure({ argv, env, machine, directory, signal }: Input
       ...config,
       chdir,
       bind,
-      config: file && resolve(directory, file.path),
+      config: path === undefined ? undefined : resolve(directory, path),
       pid: absolute(config.pid),
       controlSocket: absolute(config.controlSocket, 'off'),
       accessLogfile: absolute(config.accessLogfile, '-', 'off'),
@@ -74,10 +74,33 @@ export async function configure({ argv, env, machine, directory, signal }: Input
   };
 }
 
+/** Where a command may need no file at all, a mistake in it says so. */
+async function loadWithFile(input: Input): Promise<{ loaded: Loaded; path?: string | undefined }> {
+  const { argv, env, machine } = input;
+  try {
+    const file = await findConfigFile(input);
+    return { loaded: load(argv, env, machine, file), path: file?.path };
+  } catch (error) {
+    const verb = verbWithoutFile(input);
+    if (!verb || !(error instanceof UserError)) throw error;
+    const way = `${verb} works without this file if you add --control-socket /path/to/app.sock.ctl`;
+    throw new UserError(`${error.message}; ${way}`, error.exitCode);
+  }
+}
+
+/** The command that is asked for, if all else but the file is right. */
+function verbWithoutFile({ argv, env, machine }: Input): string | undefined {
+  try {
+    return load(argv, env, machine).verb?.name;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether the flags alone say which running server is meant: then a file that is wrong keeps nobody from stopping it. */
 function namesServer(argv: Input['argv']): boolean {
   const { verb, given } = readCommandLine(argv);
-  const isPlace = (name: SettingName) => isAbsolute(String(given.get(name)?.value ?? ''));
+  const isPlace = (name: SettingName) => /^(unix:)?\//.test(String(given.get(name)?.value));
   return verb !== undefined && (isPlace('controlSocket') || (isPlace('pid') && !given.has('bind')));
 }
 

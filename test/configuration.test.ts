@@ -112,8 +112,44 @@ describe('the config file', () => {
   });
 });
 
+describe('a wrong config file', () => {
+  const way = 'status works without this file if you add --control-socket /path/to/app.sock.ctl';
+
+  it('tells a command for a running server how to do without it', async () => {
+    write('fasticorn.config.mjs', 'export default {\n  workers: "many",\n}');
+    const wrong =
+      'fasticorn.config.mjs:2: workers: "many" is not valid: expected a whole number from 1 to 1024';
+    assert.equal(await mistake(['status']), `${wrong}; ${way}`);
+    assert.equal(await mistake(['app.js']), wrong);
+    write('fasticorn.config.json', '{}');
+    assert.match(await mistake(['status']), /^fasticorn\.config\.mjs and .* are both in .*; status works/);
+    assert.ok((await mistake(['-c', 'no.mjs', 'status'])).endsWith(`; ${way}`));
+  });
+
+  it('is not blamed for what is wrong elsewhere', async () => {
+    write('fasticorn.config.mjs', 'nonsense(');
+    assert.doesNotMatch(await mistake(['status', '-w', 'x']), /works without/);
+  });
+
+  it('is in no way of a command that says where the server is', async () => {
+    write('fasticorn.config.mjs', 'nonsense(');
+    for (const path of ['/a.ctl', 'unix:/a.ctl', 'unix:///a.ctl']) {
+      const { config } = await make(['status', '--control-socket', path]);
+      assert.equal(config.controlSocket, '/a.ctl', path);
+    }
+  });
+});
+
 describe('a relative path', () => {
   const argv = ['-b', 'unix:a.sock,:80', '--pid=a.pid', '--control-socket=a.ctl'];
+  it('of a socket may be written as in an address', async () => {
+    assert.equal((await make(['--control-socket=unix:a.ctl'])).config.controlSocket, here('a.ctl'));
+    assert.equal(
+      await mistake(['--control-socket=unix:']),
+      '--control-socket: "unix:" is not valid: expected a file name after unix:',
+    );
+  });
+
   const logs = ['--access-logfile=a.log', '--error-logfile=e.log', '--node=bin/node'];
 
   it('starts from the directory', async () => {

@@ -64,6 +64,18 @@ export const text = (placeholder: string): Kind<string> =>
     'string',
   );
 
+/** The path of a Unix socket; `unix:` may stand before it, as in an address. */
+export const socketPath: Kind<string> = kind(
+  {
+    ...text('PATH'),
+    parse(value) {
+      const path = value.startsWith('unix:') ? parseAddress(value) : undefined;
+      return path?.kind === 'unix' ? path.path : text('PATH').parse(value);
+    },
+  },
+  'string',
+);
+
 /** Groups have numbers, too. */
 export const group: Kind<string> = {
   ...text('GROUP'),

@@ -20,6 +20,7 @@ import {
   portAdoption,
   seconds,
   secondsFrom,
+  socketPath,
   text,
 } from './kinds.ts';
 
@@ -290,7 +291,7 @@ export const settings = {
     applies: 'restart',
   }),
   controlSocket: setting<string | undefined>({
-    kind: text('PATH'),
+    kind: socketPath,
     flag: 'control-socket',
     env: 'FASTICORN_CONTROL_SOCKET',
     default: undefined,
