@@ -431,7 +431,6 @@ describe('a mistake is told in one line:', () => {
     [['-workers', '4'], {}, 'unknown flag -workers: did you mean --workers?'],
     [['-W', '4'], {}, 'unknown flag -W: did you mean -w?'],
     [['-x'], {}, 'unknown flag -x: see fasticorn --help'],
-    [['--worker-class', 'gevent'], {}, 'unknown flag --worker-class: see fasticorn --help'],
     [['--toString'], {}, 'unknown flag --toString: see fasticorn --help'],
     [['--__proto__=1'], {}, 'unknown flag --__proto__: see fasticorn --help'],
     [['--a\nb'], {}, 'unknown flag "--a\\nb": see fasticorn --help'],

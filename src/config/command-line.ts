@@ -5,6 +5,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { verbNames, verbs } from '../commands.ts';
 import { UserError } from '../errors.ts';
+import { gunicornSetting } from './gunicorn.ts';
 import type { Source } from './origin.ts';
 import {
   type ActionName,
@@ -182,8 +183,11 @@ function meaningOf({ name, rawName, value }: Flag, typed: string): Meaning {
   const meaning = meanings.get(name);
   if (!meaning || oneDash) {
     const wrong = oneDash ? typed : rawName;
-    const right = oneDash ? `-${typed}` : nearest(wrong, spellings);
     const shown = /^[!-~]+$/.test(wrong) ? wrong : JSON.stringify(wrong);
+    const gunicorns = gunicornSetting(wrong);
+    if (gunicorns?.why !== undefined)
+      throw new UserError(`unknown flag ${shown}, which only Gunicorn has: ${gunicorns.why}`);
+    const right = oneDash ? `-${typed}` : (flagFor(gunicorns?.ours) ?? nearest(wrong, spellings));
     throw new UserError(
       `unknown flag ${shown}: ${right ? `did you mean ${right}?` : 'see fasticorn --help'}`,
     );
@@ -192,6 +196,12 @@ function meaningOf({ name, rawName, value }: Flag, typed: string): Meaning {
     throw new UserError(`${rawName} takes no value, got ${JSON.stringify(value)}`);
   }
   return meaning;
+}
+
+/** The flag of a setting or an action, if there is one of that name. */
+function flagFor(name: string | undefined): string | undefined {
+  const row = [...rows, ...Object.entries(actions)].find(([one]) => one === name)?.[1];
+  return row && `--${row.flag}`;
 }
 
 /** Notes the value of a setting: for a list in addition to those before, otherwise in their place. */

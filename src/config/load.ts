@@ -7,6 +7,7 @@
 import { formatAddress } from '../address.ts';
 import { UserError } from '../errors.ts';
 import { readCommandLine, type VerbCall, winningAction } from './command-line.ts';
+import { gunicornSetting } from './gunicorn.ts';
 import { type GivenOrigin, invalid, type Origin, placeInFile, type Source, writtenAs } from './origin.ts';
 import {
   type ActionName,
@@ -98,7 +99,13 @@ function unknownKey(file: ConfigFile, key: string, names: readonly SettingName[]
       `${place}: ${JSON.stringify(key)} cannot be set in the file: use --${flag} or ${env}`,
     );
   }
-  const right = elsewhere?.[0] ?? nearest(key, [...names, 'app']);
+  const gunicorns = gunicornSetting(key);
+  if (!elsewhere && gunicorns?.why !== undefined)
+    return new UserError(
+      `${place}: unknown key ${JSON.stringify(key)}, which only Gunicorn has: ${gunicorns.why}`,
+    );
+  const keys = [...names, 'app'];
+  const right = elsewhere?.[0] ?? keys.find((one) => one === gunicorns?.ours) ?? nearest(key, keys);
   return new UserError(
     `${place}: unknown key ${JSON.stringify(key)}: ${right ? `did you mean ${right}?` : 'see fasticorn --help'}`,
   );

@@ -3,6 +3,7 @@
  * without a last newline. What there is to show is in `settings.ts` and `commands.ts`.
  */
 import { pages, type VerbName, verbNames, verbs } from '../commands.ts';
+import { gunicornSettings } from './gunicorn.ts';
 import type { Loaded, Origin } from './load.ts';
 import { placeInFile } from './origin.ts';
 import { type Applies, actions, isSwitch, rows, type Setting, status, verbFlags } from './settings.ts';
@@ -151,6 +152,41 @@ export function markdownVerbs(): string {
 export function markdownPages(): string {
   const cells = Object.entries(pages).map(([name, text]) => [code(`GET /${name}`), prose(text)]);
   return [['Page', 'What it says'], ['---', '---'], ...cells].map(markdownRow).join('\n');
+}
+
+/** What each setting of Gunicorn is here, in Markdown: what has the same name, what has not, and what is missing. */
+export function markdownGunicorn(): string {
+  const settings = Object.entries(gunicornSettings);
+  const same: string[] = [];
+  const others: string[][] = [];
+  const missing = new Map<string, string[]>();
+  for (const [name, setting] of settings) {
+    if (setting.why !== undefined) {
+      missing.set(setting.why, [...(missing.get(setting.why) ?? []), name]);
+      continue;
+    }
+    const { flags = [], ours, note } = setting;
+    const isSame = camelCase(name) === ours;
+    if (isSame && !note) same.push(name);
+    else others.push([[name, ...flags].map(code).join(', '), isSame ? 'the same' : code(ours), note ?? '']);
+  }
+  return [
+    `The same, as a flag and, in camel case, as a key: ${same.map(code).join(', ')}.`,
+    '',
+    ...[['Gunicorn', 'Key here', ''], ['---', '---', '---'], ...others].map(markdownRow),
+    '',
+    'Not there, and why:',
+    '',
+    ...[
+      ['Gunicorn', ''],
+      ['---', '---'],
+      ...[...missing].map(([why, names]) => [names.map(code).join(', '), why]),
+    ].map(markdownRow),
+  ].join('\n');
+}
+
+function camelCase(name: string): string {
+  return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
 /** A verb and what may follow it: `stop [now]`. */

@@ -4,7 +4,12 @@
  */
 import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { markdownPages, markdownReference, markdownVerbs } from '../../src/config/render.ts';
+import {
+  markdownGunicorn,
+  markdownPages,
+  markdownReference,
+  markdownVerbs,
+} from '../../src/config/render.ts';
 import { declaration, jsonSchema } from '../../src/config/schema.ts';
 import { nginxConf } from '../../src/nginx.ts';
 
@@ -29,7 +34,12 @@ export function generated(): Generated[] {
 }
 
 function withTables(readme: string): string {
-  const tables = { verbs: markdownVerbs(), pages: markdownPages(), settings: markdownReference() };
+  const tables = {
+    gunicorn: markdownGunicorn(),
+    verbs: markdownVerbs(),
+    pages: markdownPages(),
+    settings: markdownReference(),
+  };
   return Object.entries(tables).reduce((text, [name, table]) => withTable(text, name, table), readme);
 }
 
