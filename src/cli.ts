@@ -35,7 +35,8 @@ const configuration = (signal?: AbortSignal) =>
 /** Runs the command and resolves with the exit code. */
 async function main(): Promise<number> {
   const loaded = await configuration();
-  if (loaded.action === 'help') return print(help(version(), process.stdout.columns ?? 80));
+  if (loaded.action === 'help')
+    return print(help(version(), process.stdout.columns ?? 80, loaded.everything));
   if (loaded.action === 'version') return print(`fasticorn ${version()} (Node ${process.versions.node})`);
   if (loaded.action === 'printConfig') return print(printConfig(loaded));
   if (loaded.verb) {

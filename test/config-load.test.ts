@@ -349,10 +349,24 @@ describe('--help and --version', () => {
     assert.equal(load(['--version', '--help', '--print-config'], {}, machine).action, 'help');
   });
 
+  it('are about every option with all', () => {
+    const everything = (...argv: string[]) => load(argv, {}, machine).everything;
+    for (const argv of [
+      ['--help', 'all'],
+      ['-h', 'all'],
+      ['--help=all'],
+      ['-w', 'x', '--help', 'all', '--nope'],
+    ])
+      assert.equal(everything(...argv), true, argv.join(' '));
+    for (const argv of [['--help'], ['--help', 'app.js'], ['all', '--help'], ['--version', 'all']])
+      assert.equal(everything(...argv), undefined, argv.join(' '));
+  });
+
   it('are no flags after --', () => assert.equal(load(['--', '--help'], {}, machine).app, '--help'));
 
   it('are not excused from being wrong themselves', () => {
-    assert.equal(mistake(['--help=workers']), '--help takes no value, got "workers"');
+    assert.equal(mistake(['--help=workers']), '--help takes only all, got "workers"');
+    assert.equal(mistake(['--version=all']), '--version takes no value, got "all"');
   });
 });
 

@@ -5,40 +5,82 @@ import { type ConfigFile, load } from '../src/config/load.ts';
 import { help, markdownReference, printConfig, usage } from '../src/config/render.ts';
 import { actions, rows, type SettingName, settings, verbFlags } from '../src/config/settings.ts';
 
+const all = (columns: number) => help('1.2.3', columns, true);
+const common = (columns: number) => help('1.2.3', columns);
+
 describe('--help', () => {
-  const narrow = help('1.2.3', 80);
+  const short = common(80);
 
   it('says the version and the usage first', () => {
+    for (const text of [short, all(80)])
+      assert.match(
+        text,
+        /^fasticorn 1\.2\.3\b.*\n\nUsage: fasticorn \[options\] <app>\n {7}fasticorn \[options\] <command>\n/,
+      );
+  });
+
+  it('says a dozen options, each with its default, and how to see all of them', () => {
+    const shown = rows.filter(([, row]) => short.match(new RegExp(`^.{6}--(\\[no-\\])?${row.flag} `, 'm')));
+    assert.deepEqual(
+      shown,
+      rows.filter(([, row]) => row.common),
+    );
+    assert.ok(shown.length >= 10 && shown.length <= 15, `${shown.length}`);
+    assert.equal(short.split('[default:').length - 1, shown.length);
+    assert.match(short, /^Options \(all: fasticorn --help all\):\n/m);
     assert.match(
-      narrow,
-      /^fasticorn 1\.2\.3\b.*\n\nUsage: fasticorn \[options\] <app>\n {7}fasticorn \[options\] <command>\n/,
+      short,
+      /^ {6}--socket-mode MODE +Mode of the Unix socket, in octal\.\n +\[default: 0666\]$/m,
     );
   });
 
+  it('says the commands, the actions and examples', () => {
+    for (const name of [...verbNames, 'status'])
+      assert.match(short, new RegExp(`^  ${name}\\b.* [A-Z]`, 'm'), name);
+    const end = short.slice(short.indexOf('Instead of serving:'));
+    for (const { flag } of Object.values(actions)) assert.ok(end.includes(`--${flag} `), flag);
+    assert.match(end, /Examples:\n( {2}.*fasticorn .*(\n|$)){3}$/);
+  });
+
+  it('is less than half of what there is', () =>
+    assert.ok(short.split('\n').length * 2 < all(80).split('\n').length));
+
+  it('has examples that work', () => {
+    for (const [, variables = '', args = ''] of short.matchAll(/^ {2}((?:\w+=\S+ )*)fasticorn (.*)$/gm)) {
+      const env = Object.fromEntries(variables.split(' ').map((pair) => pair.split('=')));
+      const { app, verb } = load(args.split(' '), env, { cpus: 1 });
+      assert.equal(app ?? verb?.name, args.endsWith('.js') ? './dist/app.js' : 'reload');
+    }
+  });
+});
+
+describe('--help all', () => {
+  const text = all(80);
+
   it('says the flag, the default and the variable of every setting', () => {
     for (const [, row] of rows) {
-      const from = narrow.search(new RegExp(`^.{6}--(\\[no-\\])?${row.flag} `, 'm'));
+      const from = text.search(new RegExp(`^.{6}--(\\[no-\\])?${row.flag} `, 'm'));
       assert.ok(from > 0, row.flag);
-      const to = narrow.indexOf(`[env: ${row.env}]`, from);
+      const to = text.indexOf(`[env: ${row.env}]`, from);
       assert.ok(to > from, row.env);
-      assert.equal(narrow.slice(from, to).split('[default: ').length, 2, `one default for --${row.flag}`);
+      assert.equal(text.slice(from, to).split('[default: ').length, 2, `one default for --${row.flag}`);
     }
   });
 
   it('shows short flags, placeholders and switches', () => {
-    assert.match(narrow, /^ {2}-w, --workers N {2}/m);
-    assert.match(narrow, /^ {6}--graceful-timeout SECONDS {2}/m);
-    assert.match(narrow, /^ {6}--\[no-\]pretty {2}/m);
+    assert.match(text, /^ {2}-w, --workers N {2}/m);
+    assert.match(text, /^ {6}--graceful-timeout SECONDS {2}/m);
+    assert.match(text, /^ {6}--\[no-\]pretty {2}/m);
   });
 
   it('says what a computed default is', () => {
-    assert.match(narrow, /\[default: one per CPU, within cgroup quota\]/);
-    assert.match(narrow, /\[default: 0666\]/);
+    assert.match(text, /\[default: one per CPU, within cgroup quota\]/);
+    assert.match(text, /\[default: 0666\]/);
   });
 
   it('says every command for a running server, with its argument and the first sentence about it', () => {
-    const from = narrow.indexOf('\nFor a running server');
-    const part = narrow.slice(from, narrow.indexOf('\n\n', from + 1));
+    const from = text.indexOf('\nCommands for a running server');
+    const part = text.slice(from, text.indexOf('\n\n', from + 1));
     for (const name of [...verbNames, 'status'])
       assert.match(part, new RegExp(`^  ${name}\\b.* [A-Z]`, 'm'), name);
     assert.match(part, /^ {2}scale N\|\+N\|-N {2,}Run/m);
@@ -47,40 +89,45 @@ describe('--help', () => {
       assert.match(part, new RegExp(`^ {6}--${flag} [^]*?\\[of: ${of.join(', ')}\\]`, 'm'), flag);
     }
   });
+});
 
-  it('ends with the actions and examples', () => {
-    const end = narrow.slice(narrow.indexOf('Instead of serving:'));
-    for (const { flag } of Object.values(actions)) assert.ok(end.includes(`--${flag} `), flag);
-    assert.match(end, /Examples:\n( {2}.*fasticorn .*(\n|$)){3}$/);
-  });
-
-  it('has examples that work', () => {
-    for (const [, variables = '', args = ''] of narrow.matchAll(/^ {2}((?:\w+=\S+ )*)fasticorn (.*)$/gm)) {
-      const env = Object.fromEntries(variables.split(' ').map((pair) => pair.split('=')));
-      const { app, verb } = load(args.split(' '), env, { cpus: 1 });
-      assert.equal(app ?? verb?.name, args.endsWith('.js') ? './dist/app.js' : 'reload');
+describe('the layout of --help', () => {
+  it('fits any width from 80 columns, and uses the width there is, but makes no lines too long to read', () => {
+    for (const text of [common, all]) {
+      for (let columns = 80; columns <= 200; columns++) {
+        for (const line of text(columns).split('\n'))
+          assert.ok(line.length <= columns, `${columns}: ${line}`);
+      }
+      assert.ok(text(120).split('\n').length < text(80).split('\n').length);
+      assert.equal(text(500), text(120));
     }
   });
 
-  it('fits any width from 80 columns, and uses the width there is', () => {
-    for (let columns = 80; columns <= 200; columns++) {
-      for (const line of help('1.2.3', columns).split('\n'))
-        assert.ok(line.length <= columns, `${columns}: ${line}`);
+  it('has the descriptions below the flags where a terminal is too narrow for two columns', () => {
+    for (const text of [common, all]) {
+      for (let columns = 40; columns < 70; columns++) {
+        const [, options = ''] = /\n\n\S[^\n]*:\n([\s\S]*)\n\nExamples:/.exec(text(columns)) ?? [];
+        const described = options.split('\n').filter((line) => line.startsWith(' '.repeat(10)));
+        assert.ok(described.length > 20);
+        for (const line of described) assert.ok(line.length <= columns, `${columns}: ${line}`);
+        assert.match(options, /^ {2}-w, --workers N\n {10}How many/m);
+      }
     }
-    assert.ok(help('1.2.3', 120).split('\n').length < narrow.split('\n').length);
   });
 
-  it('is laid out for 80 columns where fewer, or none, are known', () => {
-    for (const columns of [0, 1, 79]) assert.equal(help('1.2.3', columns), narrow);
+  it('is that of 80 columns where none are known, and that of 40 where there are fewer', () => {
+    assert.equal(all(0), all(80));
+    assert.equal(all(1), all(40));
   });
 
   it('aligns all descriptions and leaves no blank at the end of a line', () => {
-    const starts = narrow
+    const text = all(80);
+    const starts = text
       .split('\n')
       .flatMap((line) => /^ (?: {5}| -., )--.*?\S {2,}(?=\S)/.exec(line)?.[0].length ?? []);
     assert.equal(starts.length, rows.length + Object.keys({ ...actions, ...verbFlags }).length);
     assert.equal(new Set(starts).size, 1, `${starts}`);
-    assert.doesNotMatch(narrow, / $/m);
+    for (const one of [text, all(50), common(80), common(50)]) assert.doesNotMatch(one, / $/m);
   });
 });
 

@@ -78,12 +78,29 @@ for (const action of Object.keys(actions) as ActionName[]) learn(actions[action]
 for (const verbFlag of Object.keys(verbFlags) as VerbFlagName[])
   learn(verbFlags[verbFlag], 'boolean', { verbFlag });
 
-/** The action that wins over everything else on the command line, mistakes included, if it is there. */
-export function winningAction(argv: readonly string[]): 'help' | 'version' | undefined {
+/** An action that wins over everything else on the command line, mistakes included. */
+export interface WinningAction {
+  action: 'help' | 'version';
+  /** Help about every option, not only about those that one needs first. */
+  everything?: true;
+}
+
+/** The action that wins, if it is there. */
+export function winningAction(argv: readonly string[]): WinningAction | undefined {
   const { tokens } = tokenize(argv);
-  return (['help', 'version'] as const).find((action) =>
-    tokens.some((token) => token.kind === 'option' && token.name === action && token.value === undefined),
-  );
+  const isAll = (token: Token | undefined) =>
+    token?.kind !== 'option-terminator' && token?.value === actions.help.argument;
+  const found = (action: ActionName) =>
+    tokens.findIndex(
+      (token) =>
+        token.kind === 'option' &&
+        token.name === action &&
+        (token.value === undefined || (action === 'help' && isAll(token))),
+    );
+  const at = found('help');
+  if (at < 0) return found('version') < 0 ? undefined : { action: 'version' };
+  const isFollowed = tokens[at + 1]?.kind === 'positional' && isAll(tokens[at + 1]);
+  return { action: 'help', ...((isAll(tokens[at]) || isFollowed) && { everything: true }) };
 }
 
 /**
@@ -193,7 +210,9 @@ function meaningOf({ name, rawName, value }: Flag, typed: string): Meaning {
     );
   }
   if (value !== undefined && (!('setting' in meaning) || meaning.negated)) {
-    throw new UserError(`${rawName} takes no value, got ${JSON.stringify(value)}`);
+    const takes =
+      'action' in meaning && meaning.action === 'help' ? `only ${actions.help.argument}` : 'no value';
+    throw new UserError(`${rawName} takes ${takes}, got ${JSON.stringify(value)}`);
   }
   return meaning;
 }

@@ -41,6 +41,8 @@ export interface Loaded {
   origins: Record<SettingName, Origin>;
   /** What to do instead of serving. */
   action?: ActionName;
+  /** With help: about every option. */
+  everything?: true;
   /** What to ask of a running server instead of being one. */
   verb?: VerbCall;
 }
@@ -59,8 +61,8 @@ export function load(
   machine: Machine,
   file?: ConfigFile,
 ): Loaded {
-  const action = winningAction(argv);
-  if (action) return { ...load([], {}, machine), action };
+  const wins = winningAction(argv);
+  if (wins) return { ...load([], {}, machine), ...wins };
   const { given, ...line } = readCommandLine(argv);
   const sources = new Map([...(file ? readFile(file) : []), ...readEnvironment(env), ...given]);
   const app = line.app ?? (file && appOf(file));
@@ -92,14 +94,16 @@ function readFile(file: ConfigFile): [SettingName, Source][] {
 
 function unknownKey(file: ConfigFile, key: string, names: readonly SettingName[]): UserError {
   const place = placeInFile(originIn(file, key));
-  const elsewhere = rows.find(([name, { flag, env }]) => [name, flag, env, `--${flag}`].includes(key));
+  const gunicorns = gunicornSetting(key);
+  const elsewhere = rows.find(
+    ([name, { flag, env }]) => [name, flag, env, `--${flag}`].includes(key) || name === gunicorns?.ours,
+  );
   if (elsewhere?.[1].inFile === false) {
     const { flag, env } = elsewhere[1];
     return new UserError(
       `${place}: ${JSON.stringify(key)} cannot be set in the file: use --${flag} or ${env}`,
     );
   }
-  const gunicorns = gunicornSetting(key);
   if (!elsewhere && gunicorns?.why !== undefined)
     return new UserError(
       `${place}: unknown key ${JSON.stringify(key)}, which only Gunicorn has: ${gunicorns.why}`,

@@ -6,11 +6,26 @@ import { pages, type VerbName, verbNames, verbs } from '../commands.ts';
 import { gunicornSettings } from './gunicorn.ts';
 import type { Loaded, Origin } from './load.ts';
 import { placeInFile } from './origin.ts';
-import { type Applies, actions, isSwitch, rows, type Setting, status, verbFlags } from './settings.ts';
+import {
+  type Action,
+  type Applies,
+  actions,
+  isSwitch,
+  rows,
+  type Setting,
+  status,
+  verbFlags,
+} from './settings.ts';
 
 interface Group {
   title: string;
-  entries: { left: string; help: string; notes: string[] }[];
+  entries: Entry[];
+}
+
+/** What stands on the left, and the paragraphs beside it, in pieces that stay whole where that is possible. */
+interface Entry {
+  left: string;
+  paragraphs: string[][];
 }
 
 const USAGE = 'Usage: fasticorn [options] <app>\n       fasticorn [options] <command>';
@@ -23,41 +38,31 @@ export function usage(): string {
     USAGE,
     '',
     '<app> is the file of a Fastify app, such as ./dist/app.js; <command> is for a running server.',
-    'fasticorn --help shows all options.',
+    'fasticorn --help shows the options.',
   ].join('\n');
 }
 
-/** The text of `--help` for a terminal so many columns wide; a narrower one than 80 wraps the lines itself. */
-export function help(version: string, columns: number): string {
-  const groups: Group[] = sections.map((section) => ({
-    title: section,
-    entries: rows
-      .filter(([, row]) => row.section === section)
-      .map(([, row]) => ({
-        left: `${shortColumn(row.short)}${longFlag(row)}`,
-        help: row.help,
-        notes: [`[default: ${defaultText(row)}]`, `[env: ${row.env}]`],
-      })),
-  }));
-  groups.push({ title: 'For a running server, found by the same options', entries: commandEntries() });
-  groups.push({
-    title: 'Instead of serving',
-    entries: Object.values(actions).map((action: { flag: string; short?: string; help: string }) => ({
-      left: `${shortColumn(action.short)}--${action.flag}`,
-      help: action.help,
-      notes: [],
-    })),
-  });
+/** The widest and the narrowest text of `--help`, and the least room for descriptions beside the flags. */
+const [WIDEST, NARROWEST, BESIDE] = [120, 40, 40];
 
-  const indent = 2 + Math.max(...groups.flatMap(({ entries }) => entries.map(({ left }) => left.length)));
-  const room = Math.max(columns, 80) - indent;
+/**
+ * The text of `--help` for a terminal so many columns wide, 0 if that is not known: the options that one needs first,
+ * or everything. Descriptions stand beside the flags, or below them where there is too little room.
+ */
+export function help(version: string, columns: number, everything = false): string {
+  const groups = everything ? fullGroups() : shortGroups();
+  const width = Math.min(Math.max(columns || 80, NARROWEST), WIDEST);
+  const column = 2 + Math.max(...groups.flatMap(({ entries }) => entries.map(({ left }) => left.length)));
+  const isBeside = width - column >= BESIDE;
+  const indent = isBeside ? column : 10;
+  const room = width - indent;
   const lines = [`fasticorn ${version}: a pre-fork application server for Fastify`, '', USAGE];
   for (const { title, entries } of groups) {
     lines.push('', `${title}:`);
-    for (const { left, help, notes } of entries) {
-      const pieces = notes.flatMap((note) => (note.length > room ? note.split(' ') : [note]));
-      const right = [...wrap(help.split(' '), room), ...wrap(pieces, room)];
-      lines.push(...right.map((line, index) => (index === 0 ? left : '').padEnd(indent) + line));
+    for (const { left, paragraphs } of entries) {
+      const right = paragraphs.flatMap((pieces) => wrap(pieces, room));
+      if (!isBeside) lines.push(left);
+      lines.push(...right.map((line, index) => (isBeside && index === 0 ? left : '').padEnd(indent) + line));
     }
   }
   lines.push(
@@ -70,16 +75,67 @@ export function help(version: string, columns: number): string {
   return lines.join('\n');
 }
 
-function commandEntries(): Group['entries'] {
-  const commands = verbNames.map((name) => {
-    return { left: `  ${withArgument(name)}`, help: firstSentence(verbs[name].help), notes: [] };
-  });
-  const flags = Object.values(verbFlags).map(({ flag, of, help }) => ({
-    left: `${shortColumn(undefined)}--${flag}`,
-    help,
-    notes: [`[of: ${of.join(', ')}]`],
+function shortGroups(): Group[] {
+  return [
+    {
+      title: `Options (all: fasticorn --help ${actions.help.argument})`,
+      entries: rows.filter(([, row]) => row.common).map(([, row]) => briefEntry(row)),
+    },
+    { title: 'Commands for a running server, found by the same options', entries: commandEntries() },
+    { title: 'Instead of serving', entries: actionEntries() },
+  ];
+}
+
+function fullGroups(): Group[] {
+  return [
+    ...sections.map((section) => ({
+      title: section,
+      entries: rows.filter(([, row]) => row.section === section).map(([, row]) => fullEntry(row)),
+    })),
+    {
+      title: 'Commands for a running server, found by the same options',
+      entries: [...commandEntries(), ...commandFlagEntries()],
+    },
+    { title: 'Instead of serving', entries: actionEntries() },
+  ];
+}
+
+/** The first sentence and the default, in one paragraph. */
+function briefEntry(row: Setting<unknown>): Entry {
+  return { left: leftOf(row), paragraphs: [[...firstSentence(row.help).split(' '), defaultNote(row)]] };
+}
+
+function fullEntry(row: Setting<unknown>): Entry {
+  return { left: leftOf(row), paragraphs: [row.help.split(' '), [defaultNote(row), `[env: ${row.env}]`]] };
+}
+
+function leftOf(row: Setting<unknown>): string {
+  return `${shortColumn(row.short)}${longFlag(row)}`;
+}
+
+function defaultNote(row: Setting<unknown>): string {
+  return `[default: ${defaultText(row)}]`;
+}
+
+function actionEntries(): Entry[] {
+  return Object.values(actions).map(({ flag, short, argument, help }: Action) => ({
+    left: `${shortColumn(short)}--${flag}${argument ? ` [${argument}]` : ''}`,
+    paragraphs: [help.split(' ')],
   }));
-  return [...commands, { left: `  ${status.name}`, help: status.help, notes: [] }, ...flags];
+}
+
+function commandEntries(): Entry[] {
+  const verbEntries = verbNames.map((name) => {
+    return { left: `  ${withArgument(name)}`, paragraphs: [firstSentence(verbs[name].help).split(' ')] };
+  });
+  return [...verbEntries, { left: `  ${status.name}`, paragraphs: [status.help.split(' ')] }];
+}
+
+function commandFlagEntries(): Entry[] {
+  return Object.values(verbFlags).map(({ flag, of, help }) => ({
+    left: `${shortColumn(undefined)}--${flag}`,
+    paragraphs: [help.split(' '), [`[of: ${of.join(', ')}]`]],
+  }));
 }
 
 function firstSentence(text: string): string {
@@ -168,12 +224,17 @@ export function markdownGunicorn(): string {
     const { flags = [], ours, note } = setting;
     const isSame = camelCase(name) === ours;
     if (isSame && !note) same.push(name);
-    else others.push([[name, ...flags].map(code).join(', '), isSame ? 'the same' : code(ours), note ?? '']);
+    else
+      others.push([
+        [name, ...flags].map(code).join(', '),
+        isSame ? 'the same' : code(placeOf(ours)),
+        note ?? '',
+      ]);
   }
   return [
     `The same, as a flag and, in camel case, as a key: ${same.map(code).join(', ')}.`,
     '',
-    ...[['Gunicorn', 'Key here', ''], ['---', '---', '---'], ...others].map(markdownRow),
+    ...[['Gunicorn', 'fasticorn', ''], ['---', '---', '---'], ...others].map(markdownRow),
     '',
     'Not there, and why:',
     '',
@@ -183,6 +244,12 @@ export function markdownGunicorn(): string {
       ...[...missing].map(([why, names]) => [names.map(code).join(', '), why]),
     ].map(markdownRow),
   ].join('\n');
+}
+
+/** The key in the file, or the flag of what cannot stand there. */
+function placeOf(ours: string): string {
+  const row = rows.find(([name]) => name === ours)?.[1];
+  return row?.inFile === false ? `--${row.flag}` : ours;
 }
 
 function camelCase(name: string): string {
@@ -222,10 +289,10 @@ function onOneLine(value: string): string {
   return /[\s\p{C}#"]/u.test(value) ? JSON.stringify(value) : value;
 }
 
-/** Lines of at most `room` characters, broken between the pieces. */
+/** Lines of at most `room` characters, broken between the pieces, and within those that are longer. */
 function wrap(pieces: readonly string[], room: number): string[] {
   const lines: string[] = [];
-  for (const piece of pieces) {
+  for (const piece of pieces.flatMap((one) => (one.length > room ? one.split(' ') : [one]))) {
     const last = lines.at(-1);
     if (last !== undefined && last.length + 1 + piece.length <= room)
       lines[lines.length - 1] = `${last} ${piece}`;

@@ -50,6 +50,8 @@ export interface Setting<T> {
   default: T | ((machine: Machine) => T);
   /** Says what a computed default is, where the value alone would mislead. */
   defaultText?: string;
+  /** One of the dozen that one needs first: `--help` shows them. */
+  common?: true;
   /** One or two sentences, without the default. */
   help: string;
   section: 'App' | 'Socket' | 'Workers' | 'Requests' | 'Logging' | 'Server';
@@ -95,6 +97,7 @@ export const settings = {
     short: 'b',
     env: 'FASTICORN_BIND',
     default: [{ kind: 'unix', path: '/tmp/app.sock' }],
+    common: true,
     help: 'Listen on unix:/path/to.sock or HOST:PORT. Several: repeat the flag, or put commas between them.',
     section: 'Socket',
     applies: 'workers',
@@ -113,6 +116,7 @@ export const settings = {
     flag: 'socket-mode',
     env: 'FASTICORN_SOCKET_MODE',
     default: 0o666,
+    common: true,
     help: 'Mode of the Unix socket, in octal. 0660 lets only its owner and --socket-group connect.',
     section: 'Socket',
     applies: 'restart',
@@ -134,6 +138,7 @@ export const settings = {
     env: 'WEB_CONCURRENCY',
     default: (machine: Machine) => machine.cpus,
     defaultText: 'one per CPU, within cgroup quota',
+    common: true,
     help: 'How many worker processes run the app.',
     section: 'Workers',
     applies: 'live',
@@ -152,6 +157,7 @@ export const settings = {
     flag: 'graceful-timeout',
     env: 'FASTICORN_GRACEFUL_TIMEOUT',
     default: 30,
+    common: true,
     help: 'How long a stopping worker may take to finish its requests before it is killed.',
     section: 'Workers',
     applies: 'workers',
@@ -162,6 +168,7 @@ export const settings = {
     short: 't',
     env: 'FASTICORN_TIMEOUT',
     default: 30,
+    common: true,
     help: 'A worker whose event loop has not turned for so long is stuck: it is killed, with its stack in the log. 0 turns this off.',
     section: 'Workers',
     applies: 'workers',
@@ -207,6 +214,7 @@ export const settings = {
     flag: 'request-timeout',
     env: 'FASTICORN_REQUEST_TIMEOUT',
     default: 0,
+    common: true,
     help: 'A request that takes longer is answered 503, or cut if its answer has begun. 0 turns this off.',
     section: 'Requests',
     applies: 'workers',
@@ -225,6 +233,7 @@ export const settings = {
     flag: 'log-level',
     env: 'FASTICORN_LOG_LEVEL',
     default: 'info',
+    common: true,
     help: 'Least level of the error log: trace, debug, info, warn, error, fatal or silent.',
     section: 'Logging',
     applies: 'workers',
@@ -234,6 +243,7 @@ export const settings = {
     flag: 'access-logfile',
     env: 'FASTICORN_ACCESS_LOGFILE',
     default: '-',
+    common: true,
     help: 'Where the access log goes: a file, - for standard output, or off.',
     section: 'Logging',
     applies: 'workers',
@@ -265,6 +275,7 @@ export const settings = {
     inFile: false,
     default: undefined,
     defaultText: 'fasticorn.config.ts, .mts, .js, .mjs, .cjs or .json, if there',
+    common: true,
     help: 'Config file: settings by their keys, such as gracefulTimeout, and app for the app.',
     section: 'Server',
     applies: 'restart',
@@ -275,6 +286,7 @@ export const settings = {
     env: 'FASTICORN_CHDIR',
     default: undefined,
     defaultText: 'the working directory',
+    common: true,
     help: 'Directory that the app runs in and that relative paths start from. A symbolic link is followed anew at each reload.',
     section: 'Server',
     applies: 'workers',
@@ -286,6 +298,7 @@ export const settings = {
     env: 'FASTICORN_PID',
     default: undefined,
     defaultText: 'none',
+    common: true,
     help: 'File that says the process id of the arbiter while it runs.',
     section: 'Server',
     applies: 'restart',
@@ -337,13 +350,27 @@ export type Config = {
   [Name in SettingName]: (typeof settings)[Name] extends Setting<infer T> ? T : never;
 };
 
+/** One row of the flags below. */
+export interface Action {
+  flag: string;
+  short?: string;
+  /** The one word that may follow it. */
+  argument?: string;
+  help: string;
+}
+
 /** Flags that ask for something else than serving. They have no variable, and none of them serves. */
 export const actions = {
   checkConfig: { flag: 'check-config', help: 'Check the settings and load the app in a worker, then exit.' },
   printConfig: { flag: 'print-config', help: 'Print every setting with its value and where it came from.' },
   version: { flag: 'version', short: 'v', help: 'Print the version of fasticorn and of Node.' },
-  help: { flag: 'help', short: 'h', help: 'Print this help.' },
-} as const satisfies Record<string, { flag: string; short?: string; help: string }>;
+  help: {
+    flag: 'help',
+    short: 'h',
+    argument: 'all',
+    help: 'Print the options that one needs first, or all of them.',
+  },
+} as const satisfies Record<string, Action>;
 
 /** The name of an action: `checkConfig`. */
 export type ActionName = keyof typeof actions;
@@ -357,7 +384,7 @@ export const status = {
 /** What can be asked of a running server, by name: `reload`, `status`. */
 export type CommandName = VerbName | typeof status.name;
 
-/** One row of the flags below. */
+/** One row of the last table. */
 interface CommandFlag {
   flag: string;
   /** The commands that take it; with all others it is a mistake. */
