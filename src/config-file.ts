@@ -97,7 +97,10 @@ function parseJson(path: string, source: string): Record<string, unknown> {
   } catch (error) {
     const { message } = error as Error;
     const before = source.slice(0, jsonErrorAt(source, message)).split('\n');
-    const what = message.replace(/( in JSON at position|, (\.\.\.)?"[\s\S]* is not valid JSON).*$/, '');
+    const what = message
+      .replace(/( in JSON at position|, (\.\.\.)?"[\s\S]* is not valid JSON)[\s\S]*$/, '')
+      // The character that is wrong may be the end of a line.
+      .replace(/\p{Cc}/gu, (one) => JSON.stringify(one).slice(1, -1));
     throw new UserError(`${path}:${before.length}:${before.at(-1)!.length + 1}: not valid JSON: ${what}`);
   }
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {

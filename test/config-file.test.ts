@@ -278,6 +278,7 @@ describe('a mistake in a file is told in one line:', () => {
     ['a.json', '{\n  "workers": 4,\n}', 'a.json:3:1: not valid JSON: Expected double-quoted property name'],
     ['a.json', '// c\n{}', "a.json:1:1: not valid JSON: Unexpected token '/'"],
     ['a.json', '{ "a": tru }', "a.json:1:11: not valid JSON: Unexpected token ' '"],
+    ['a.json', '{ "a": tru\n}', "a.json:1:11: not valid JSON: Unexpected token '\\n'"],
     ['a.json', '', 'a.json:1:1: not valid JSON: Unexpected end of JSON input'],
     ['a.json', '[1]', 'a.json: expected an object of settings, such as { "workers": 4 }'],
     ['a.json', 'null', 'a.json: expected an object of settings, such as { "workers": 4 }'],

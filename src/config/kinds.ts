@@ -159,7 +159,9 @@ export const octalMode: Kind<number> = {
   accept(value) {
     if (typeof value === 'string') return octalMode.parse(value);
     // A number is the mode itself: in a file it is written 0o660. Who writes 660 has forgotten the 0o.
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0o777) return value;
+    // As text -0 would be read back as 0.
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0o777)
+      return Math.abs(value);
     throw new Error("expected an octal mode such as '0660', or 0o660 in JavaScript");
   },
   show: (mode) => `0${mode.toString(8).padStart(3, '0')}`,
