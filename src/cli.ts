@@ -20,6 +20,7 @@ import { help, printConfig, shown, usage } from './config/render.ts';
 import { nearest } from './config/spelling.ts';
 import { configure, startDirectory } from './configuration.ts';
 import { ExitCode, UserError } from './errors.ts';
+import { prepareLaunch } from './launch.ts';
 import { checkLogs, type Logger, openErrorLog } from './log.ts';
 import { machine } from './machine.ts';
 
@@ -31,6 +32,10 @@ delete process.env[HEIRLOOMS];
 
 const configuration = (signal?: AbortSignal) =>
   configure({ argv, env: process.env, machine: machine(), directory, signal });
+
+/** What the workers of such a configuration are started with. */
+const launchOf = (loaded: Loaded) =>
+  prepareLaunch(loaded, { env: process.env, execArgv: process.execArgv, machine: machine() });
 
 /** Runs the command and resolves with the exit code. */
 async function main(): Promise<number> {
@@ -58,6 +63,7 @@ function refuseMistypedCommand({ app = '', config }: Loaded): void {
 
 async function serve(loaded: Loaded & { app: string }): Promise<number> {
   const { config } = loaded;
+  const launch = await launchOf(loaded);
   const log = openErrorLog(config);
   const { logger, flushSync } = log;
   const office = new Office({ config, predecessor: before, log: logger });
@@ -71,8 +77,20 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
     listener.close();
   }
   const arbiter = new Arbiter({
-    ...{ version: version(), loaded, listeners, pathEvents: events, office, log, predecessor: before },
-    reconfigure: async (running, signal) => reloaded(running, await configuration(signal)),
+    ...{
+      version: version(),
+      loaded,
+      launch,
+      listeners,
+      pathEvents: events,
+      office,
+      log,
+      predecessor: before,
+    },
+    reconfigure: async (running, signal) => {
+      const next = reloaded(running, await configuration(signal));
+      return { ...next, launch: await launchOf(next.loaded) };
+    },
     show: shown,
     invocation: invocation(),
     onTerminal: isatty(0) || isatty(1) || isatty(2),
@@ -85,10 +103,11 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   return exitCode;
 }
 
-async function check({ app, args, config }: Loaded & { app: string }): Promise<number> {
+async function check(loaded: Loaded & { app: string }): Promise<number> {
+  const { app, args, config } = loaded;
   checkLogs(config);
   checkListeners(config);
-  const shape = await checkApp(app, args, config);
+  const shape = await checkApp(app, args, config, await launchOf(loaded));
   return print(`the settings are valid, and ${app} loads: ${shape}`);
 }
 

@@ -25,7 +25,7 @@ function imports(file: string): string[] {
 const layer = (file: string) => (file.includes('/') ? dirname(file) : file);
 const pure = [
   ...['arbiter/plan.ts', 'arbiter/state.ts', 'arbiter/limits.ts', 'arbiter/supervision.ts'],
-  ...['address.ts', 'nginx.ts', 'commands.ts', 'status.ts', 'status-table.ts'],
+  ...['address.ts', 'nginx.ts', 'commands.ts', 'status.ts', 'status-table.ts', 'heap.ts'],
 ];
 const isPure = (file: string) => pure.includes(file) || file.startsWith('config/');
 
@@ -38,6 +38,7 @@ const allowed: Record<string, string[]> = {
     'configuration.ts',
     'operate.ts',
     'errors.ts',
+    'launch.ts',
     'log.ts',
     'machine.ts',
   ],
@@ -52,6 +53,10 @@ const allowed: Record<string, string[]> = {
   ],
   'configuration.ts': ['config', 'config-file.ts', 'address.ts', 'errors.ts'],
   'config-file.ts': ['config', 'errors.ts'],
+  'launch.ts': ['config', 'app-file.ts', 'errors.ts', 'heap.ts', 'typescript.ts', 'worker-env.ts'],
+  'typescript.ts': ['errors.ts'],
+  'worker-env.ts': ['config', 'errors.ts'],
+  'app-file.ts': ['protocol.ts', 'errors.ts'],
   'control-client.ts': ['commands.ts', 'errors.ts'],
   'status.ts': ['config', 'protocol.ts'],
   'status-table.ts': ['status.ts'],
@@ -62,6 +67,7 @@ const allowed: Record<string, string[]> = {
   arbiter: [
     'arbiter',
     'config',
+    'launch.ts',
     'protocol.ts',
     'log.ts',
     'address.ts',

@@ -24,15 +24,15 @@ it('ps shows the arbiter with its app and the number of workers, and each worker
     });
   await become([
     'fasticorn: arbiter [./app.mjs] 2 workers',
-    'fasticorn: worker 1 gen 1',
-    'fasticorn: worker 2 gen 1',
+    'fasticorn: worker [./app.mjs] 1 gen 1',
+    'fasticorn: worker [./app.mjs] 2 gen 1',
   ]);
   assert.equal((await site.ask('scale', '1')).code, 0);
-  await become(['fasticorn: arbiter [./app.mjs] 1 worker', 'fasticorn: worker 1 gen 1']);
+  await become(['fasticorn: arbiter [./app.mjs] 1 worker', 'fasticorn: worker [./app.mjs] 1 gen 1']);
   assert.equal((await site.ask('reload')).code, 0);
   await become([
     'fasticorn: arbiter [./app.mjs] 2 workers',
-    'fasticorn: worker 1 gen 2',
-    'fasticorn: worker 2 gen 2',
+    'fasticorn: worker [./app.mjs] 1 gen 2',
+    'fasticorn: worker [./app.mjs] 2 gen 2',
   ]);
 });

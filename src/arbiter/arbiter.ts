@@ -7,6 +7,7 @@ import { formatAddress } from '../address.ts';
 import { type Command, type Outcome, scaled, signals } from '../commands.ts';
 import type { Loaded } from '../config/load.ts';
 import { ExitCode } from '../errors.ts';
+import type { Launch } from '../launch.ts';
 import type { OpenLog } from '../log.ts';
 import { beatEvery } from '../protocol.ts';
 import type { Status } from '../status.ts';
@@ -32,6 +33,8 @@ const SAME_INTERRUPT = 300;
 export interface ArbiterOptions {
   version: string;
   loaded: Loaded & { app: string };
+  /** What the first workers are started with. */
+  launch: Launch;
   listeners: Listener[];
   pathEvents: PathEvents;
   office: Office;
@@ -62,12 +65,12 @@ export class Arbiter {
   });
 
   constructor(options: ArbiterOptions) {
-    const { loaded, listeners, office, predecessor, invocation, pathEvents, reconfigure } = options;
+    const { loaded, launch, listeners, office, predecessor, invocation, pathEvents, reconfigure } = options;
     const log = options.log.logger;
     this.#options = options;
     this.#log = log;
     const state = change.initialState(loaded.config.workers, limitsOf(loaded.config), office.isContested);
-    const fleet = new Fleet(state, { number: 1, ...setupOf(loaded.app, loaded), listeners }, log, {
+    const fleet = new Fleet(state, { number: 1, ...setupOf(loaded.app, loaded, launch), listeners }, log, {
       publish: () => void this.#generations.publish(),
       rollBack: (why) => this.#generations.rollBack(why),
       startFailed: (reason, stack) => predecessor?.failed(reason, stack),
@@ -85,7 +88,7 @@ export class Arbiter {
 
   /** Runs until the server has ended, and resolves with the exit code. */
   async run(): Promise<number> {
-    const { version, loaded, listeners, office } = this.#options;
+    const { version, loaded, launch, listeners, office } = this.#options;
     for (const [signal, command] of Object.entries(signals)) {
       process.on(signal, () => this.#onSignal(signal, command));
     }
@@ -94,6 +97,7 @@ export class Arbiter {
     this.#log.info(
       `fasticorn ${version}: ${app} on ${where}, ${countOf(config.workers)}, pid ${process.pid}`,
     );
+    for (const note of launch.notes) this.#log.info(note);
     this.#fleet.settle();
     await office.openControl(this.#face());
     const exitCode = await this.#finished;
@@ -214,7 +218,8 @@ export class Arbiter {
   #onSettled(): void {
     this.#keepTime();
     const { running, state } = this.#fleet;
-    const title = `fasticorn: arbiter [${running.app}] ${countOf(current(state).wanted)}`;
+    const name = running.loaded.config.procName ?? running.app;
+    const title = `fasticorn: arbiter [${name}] ${countOf(current(state).wanted)}`;
     if (this.#title !== title) process.title = this.#title = title;
   }
 

@@ -3,6 +3,7 @@
  */
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
+import type { Launch } from '../launch.ts';
 import type { AppSpec, Report } from '../protocol.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
@@ -12,11 +13,16 @@ import { WorkerHandle } from './worker-handle.ts';
  *
  * @throws UserError with the app's own stack, if it has one.
  */
-export async function checkApp(app: AppSpec, args: readonly string[], config: Config): Promise<string> {
+export async function checkApp(
+  app: AppSpec,
+  args: readonly string[],
+  config: Config,
+  launch: Launch,
+): Promise<string> {
   let last: Report | undefined;
   let late = false;
   await new Promise<void>((resolve) => {
-    const worker = new WorkerHandle([], config.chdir ?? '.', {
+    const worker = new WorkerHandle([], config.chdir ?? '.', launch, {
       onReport: (report) => {
         last = report;
       },

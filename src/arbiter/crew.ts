@@ -5,6 +5,7 @@
 import { realpathSync } from 'node:fs';
 import type { Loaded } from '../config/load.ts';
 import { UserError } from '../errors.ts';
+import type { Launch } from '../launch.ts';
 import type { Farewell, Order } from '../protocol.ts';
 import type { Listener } from './listener.ts';
 import { FIRST_SOCKET_FD, type WorkerEvents, WorkerHandle } from './worker-handle.ts';
@@ -16,6 +17,7 @@ export interface Setup {
   loaded: Loaded;
   /** Where its workers run: what symbolic links led to when it began, so that all of them run the same code. */
   directory: string;
+  launch: Launch;
   listeners: readonly Listener[];
 }
 
@@ -24,10 +26,10 @@ export interface Setup {
  *
  * @throws UserError if the directory has gone.
  */
-export function setupOf(app: string, loaded: Loaded): Omit<Setup, 'number' | 'listeners'> {
+export function setupOf(app: string, loaded: Loaded, launch: Launch): Omit<Setup, 'number' | 'listeners'> {
   const chdir = loaded.config.chdir ?? '.';
   try {
-    return { app, loaded, directory: realpathSync(chdir) };
+    return { app, loaded, launch, directory: realpathSync(chdir) };
   } catch (error) {
     throw new UserError(`--chdir ${chdir}: ${(error as Error).message}`);
   }
@@ -39,9 +41,9 @@ export class Crew {
 
   /** Starts a worker. `published` says that the sockets' public names are ours. */
   spawn(id: number, slot: number, setup: Setup, published: boolean, events: WorkerEvents): void {
-    const { number, app, loaded, directory, listeners } = setup;
+    const { number, app, loaded, directory, launch, listeners } = setup;
     const sockets = listeners.map(({ fd }) => fd);
-    const handle = new WorkerHandle(sockets, directory, events);
+    const handle = new WorkerHandle(sockets, directory, launch, events);
     this.#handles.set(id, { handle, setup });
     handle.tell({
       type: 'start',

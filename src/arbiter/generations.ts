@@ -7,6 +7,7 @@ import type { Outcome } from '../commands.ts';
 import type { Loaded } from '../config/load.ts';
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
+import type { Launch } from '../launch.ts';
 import type { Logger } from '../log.ts';
 import { setupOf } from './crew.ts';
 import type { Fleet } from './fleet.ts';
@@ -27,7 +28,10 @@ export interface GenerationsOptions {
   pathEvents: PathEvents;
   predecessor: Predecessor | undefined;
   /** Reads the configuration again; what only a restart can change is as it was, and said in `notes`. */
-  reconfigure(running: Loaded, signal: AbortSignal): Promise<{ loaded: Loaded; notes: string[] }>;
+  reconfigure(
+    running: Loaded,
+    signal: AbortSignal,
+  ): Promise<{ loaded: Loaded; launch: Launch; notes: string[] }>;
 }
 
 /** The answer to whoever waits for something that a stop has overtaken. */
@@ -146,18 +150,20 @@ export class Generations {
     if (fleet.state.ending) return STOPPING;
     const began = performance.now();
     const wasPaused = fleet.state.paused;
-    const { loaded, notes } = await reconfigure(fleet.running.loaded, this.#stopping.signal);
+    const { loaded, launch, notes } = await reconfigure(fleet.running.loaded, this.#stopping.signal);
     const { app, config } = loaded;
     if (app === undefined) throw new UserError('no app was given');
     this.#refuseToAbandon(config);
     // Before anything is bound, which would stay so if this failed.
-    const setup = setupOf(app, loaded);
+    const setup = setupOf(app, loaded, launch);
     const listeners = await openListeners(config, pathEvents, fleet.running.listeners);
     if (fleet.state.ending || fleet.state.paused !== wasPaused) {
       this.#close(listeners);
       return fleet.state.ending ? STOPPING : { ok: false, message: 'paused or resumed meanwhile' };
     }
     for (const note of notes) log.warn(note);
+    const { notes: known } = fleet.running.launch;
+    for (const note of launch.notes) if (!known.includes(note)) log.info(note);
     fleet.change((state) => change.reloading(state, config.workers, limitsOf(config)));
     const { number } = fleet.equip({ ...setup, listeners });
     const ended = new Promise<Outcome>((resolve) => {

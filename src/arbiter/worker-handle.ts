@@ -5,6 +5,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import type { Launch } from '../launch.ts';
 import type { Beat, Envelope, Order, Report } from '../protocol.ts';
 import { AUTOPSY_FLAGS } from './autopsy.ts';
 
@@ -36,12 +37,13 @@ export class WorkerHandle {
    * @param sockets the arbiter's descriptors of the listening sockets; none for a worker that only checks.
    * @param directory where the worker runs.
    */
-  constructor(sockets: readonly number[], directory: string, events: WorkerEvents) {
+  constructor(sockets: readonly number[], directory: string, launch: Launch, events: WorkerEvents) {
     const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...sockets];
     try {
-      this.#child = spawn(process.execPath, [...process.execArgv, ...AUTOPSY_FLAGS, ENTRY], {
+      this.#child = spawn(process.execPath, [...launch.flags, ...AUTOPSY_FLAGS, ENTRY], {
         stdio,
         cwd: directory,
+        env: launch.env,
       });
     } catch (error) {
       // Node throws where fork(2) finds no memory; the caller does not know this handle yet.

@@ -238,7 +238,7 @@ function noteSetting(
   }
   const needs = `${rawName} needs a value (${row.kind.placeholder})`;
   if (value === undefined) throw new UserError(`${needs}, got none`);
-  if (looksLikeFlag(token)) {
+  if (looksLikeFlag(token) && !row.kind.isFlag) {
     throw new UserError(
       `${needs}, got ${JSON.stringify(value)}, which looks like a flag; ` +
         `if it is the value, write --${row.flag}=${/^[!-~]+$/.test(value) ? value : JSON.stringify(value)}`,

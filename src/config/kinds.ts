@@ -4,6 +4,7 @@
  */
 import { type Address, formatAddress, parseAddress } from '../address.ts';
 import type { PortAdoption } from '../protocol.ts';
+import { impossibleFlag, splitFlags } from './node-flags.ts';
 
 /** JSON Schema, as much of it as kinds need. */
 export interface Schema {
@@ -33,6 +34,8 @@ export interface Kind<T> {
   schema: Schema;
   /** A repeated flag adds to the value, where otherwise the last one wins; its text is separated by commas. */
   isList?: true;
+  /** The value itself looks like a flag: `--node-options --expose-gc`. */
+  isFlag?: true;
 }
 
 /** A kind whose values in a file are of a type that has the same text as on the command line. */
@@ -71,6 +74,34 @@ export const socketPath: Kind<string> = kind(
     parse(value) {
       const path = value.startsWith('unix:') ? parseAddress(value) : undefined;
       return path?.kind === 'unix' ? path.path : text('PATH').parse(value);
+    },
+  },
+  'string',
+);
+
+/** A module as Node's --import and --require take it. A list of such has no room for the commas of a data: URL. */
+export const moduleName: Kind<string> = kind(
+  {
+    ...text('MODULE'),
+    parse(value) {
+      if (/^data:/i.test(value))
+        throw new Error('expected a file or a package; for a data: URL use --node-options');
+      return text('MODULE').parse(value);
+    },
+  },
+  'string',
+);
+
+/** Flags of Node in one string; see `node-flags.ts`. */
+export const nodeFlags: Kind<string> = kind(
+  {
+    ...text('FLAGS'),
+    isFlag: true,
+    parse(value) {
+      const flag = impossibleFlag(splitFlags(text('FLAGS').parse(value)));
+      if (flag !== undefined)
+        throw new Error(`expected Node flags that a worker can run with, which ${flag} is not`);
+      return value;
     },
   },
   'string',

@@ -15,6 +15,8 @@ import {
   json,
   type Kind,
   list,
+  moduleName,
+  nodeFlags,
   octalMode,
   onOff,
   portAdoption,
@@ -28,6 +30,8 @@ import {
 export interface Machine {
   /** CPUs that this process may use, after affinity and cgroup quota; at least 1. */
   cpus: number;
+  /** Bytes that the cgroups allow this process and its workers together; undefined without a limit. */
+  memory?: number | undefined;
 }
 
 /**
@@ -209,6 +213,46 @@ export const settings = {
     section: 'Workers',
     applies: 'workers',
   }),
+  import: setting<string[] | undefined>({
+    kind: list(moduleName),
+    flag: 'import',
+    env: 'FASTICORN_IMPORT',
+    default: undefined,
+    defaultText: 'none',
+    help: "Module that each worker loads before the app, as Node's --import does: ./file.mjs or a package. Several: repeat the flag, or put commas between them.",
+    section: 'Workers',
+    applies: 'workers',
+  }),
+  require: setting<string[] | undefined>({
+    kind: list(moduleName),
+    flag: 'require',
+    env: 'FASTICORN_REQUIRE',
+    default: undefined,
+    defaultText: 'none',
+    help: "CommonJS module that each worker loads before the app, as Node's --require does. Several as for --import.",
+    section: 'Workers',
+    applies: 'workers',
+  }),
+  nodeOptions: setting<string | undefined>({
+    kind: nodeFlags,
+    flag: 'node-options',
+    env: 'FASTICORN_NODE_OPTIONS',
+    default: undefined,
+    defaultText: 'none, but a heap limit where memory is limited',
+    help: 'Node flags of each worker, written as in NODE_OPTIONS, such as "--max-old-space-size=512 --enable-source-maps".',
+    section: 'Workers',
+    applies: 'workers',
+  }),
+  envFile: setting<string[] | undefined>({
+    kind: list(text('FILE')),
+    flag: 'env-file',
+    env: 'FASTICORN_ENV_FILE',
+    default: undefined,
+    defaultText: 'none',
+    help: "File of variables for the workers' environment; those that are there already win, and later files over earlier ones.",
+    section: 'Workers',
+    applies: 'workers',
+  }),
   requestTimeout: setting({
     kind: secondsFrom(0.001, '0 (off) or '),
     flag: 'request-timeout',
@@ -288,6 +332,16 @@ export const settings = {
     defaultText: 'the working directory',
     common: true,
     help: 'Directory that the app runs in and that relative paths start from. A symbolic link is followed anew at each reload.',
+    section: 'Server',
+    applies: 'workers',
+  }),
+  procName: setting<string | undefined>({
+    kind: text('NAME'),
+    flag: 'proc-name',
+    env: 'FASTICORN_PROC_NAME',
+    default: undefined,
+    defaultText: 'the app',
+    help: 'Name of the server in the list of processes: fasticorn: arbiter [NAME].',
     section: 'Server',
     applies: 'workers',
   }),

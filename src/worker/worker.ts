@@ -76,7 +76,8 @@ class Worker {
   constructor(order: StartOrder) {
     this.#order = order;
     this.#responsible = order.published;
-    process.title = `fasticorn: worker ${order.worker} gen ${order.generation}`;
+    const name = order.config.procName ?? order.app;
+    process.title = `fasticorn: worker [${name}] ${order.worker} gen ${order.generation}`;
     this.#log = openErrorLog(order.config, { worker: order.worker }, isRequestNoise);
     keepChannel((text) => this.#log.logger.warn(text));
     process.on('uncaughtException', (error) => this.#onUncaught(error));
