@@ -28,6 +28,7 @@ import { identifyPeers, requestIdHeader, trustProxy } from './peers.ts';
 import { requestIds } from './request-id.ts';
 import { enforceRequestTimeout } from './request-timeout.ts';
 import { surviveClosedPipes } from './standard-streams.ts';
+import { typeScriptHint } from './typescript-hint.ts';
 
 surviveClosedPipes();
 
@@ -264,14 +265,15 @@ function prepare(server: net.Server, addresses: readonly Address[], { keepAlive 
 /** Says why the worker cannot serve, and ends. */
 function fail(app: AppSpec, error: unknown): void {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  const hint = typeScriptHint(error);
   const failure: Report =
     error instanceof UserError
       ? { type: 'failed', exitCode: error.exitCode, message }
       : {
           type: 'failed',
           exitCode: ExitCode.appFailed,
-          message: `${app} failed to start: ${message}`,
-          stack: stack ?? message,
+          message: `${app} failed to start: ${message}${hint ? `. ${hint}` : ''}`,
+          stack: (stack ?? message) + (hint ? `\n${hint}` : ''),
         };
   report(failure, () => process.exit(1));
 }

@@ -1,0 +1,5 @@
+/** Found without its extension. */
+export enum Colour {
+  Red,
+  Green,
+}

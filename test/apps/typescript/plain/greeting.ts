@@ -1,0 +1,4 @@
+/** Imported by its own extension. */
+export function greeting(name: string): string {
+  return `hello ${name}`;
+}

@@ -1,0 +1,5 @@
+/** Found by an alias. */
+export enum Colour {
+  Red,
+  Green,
+}
