@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { describe, it } from 'node:test';
-import { cpusWithin, machine, quotaOf } from '../src/machine.ts';
+import { cpusWithin, machine, memoryLimitOf, memoryWithin, quotaOf } from '../src/machine.ts';
 
 const quota = (files: Record<string, string>) => quotaOf((path) => files[path]);
 
@@ -60,6 +60,47 @@ describe('the CPU quota', () => {
   })) {
     it(`is unlimited if ${meaning}`, () => assert.equal(quota(files), undefined));
   }
+});
+
+describe('the limit of memory', () => {
+  const limit = (files: Record<string, string>) => memoryLimitOf((path) => files[path]);
+  const MIB = 1024 * 1024;
+
+  it('is that of the root cgroup in a container with cgroup v2', () => {
+    assert.equal(
+      limit({ '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.max': `${512 * MIB}\n` }),
+      512 * MIB,
+    );
+  });
+
+  it('is the least of the cgroup and its parents, and of what slows down and what kills', () => {
+    const files = {
+      '/proc/self/cgroup': '0::/a/b\n',
+      '/sys/fs/cgroup/a/b/memory.max': 'max\n',
+      '/sys/fs/cgroup/a/memory.max': `${512 * MIB}\n`,
+      '/sys/fs/cgroup/a/memory.high': `${400 * MIB}\n`,
+    };
+    assert.equal(limit(files), 400 * MIB);
+  });
+
+  it('is read from cgroup v1 too, and found at the root of a container', () => {
+    const files = {
+      '/proc/self/cgroup': '5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n0::/\n',
+      '/sys/fs/cgroup/memory/memory.limit_in_bytes': `${256 * MIB}\n`,
+    };
+    assert.equal(limit(files), 256 * MIB);
+  });
+
+  it('is none if nothing can be read, or v2 says max', () => {
+    assert.equal(limit({}), undefined);
+    assert.equal(limit({ '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.max': 'max\n' }), undefined);
+  });
+
+  it('is none if it is more than there is, as cgroup v1 has it where there is none', () => {
+    assert.equal(memoryWithin(8192 * MIB, 2 ** 63), undefined);
+    assert.equal(memoryWithin(8192 * MIB, 512 * MIB), 512 * MIB);
+    assert.equal(memoryWithin(8192 * MIB, undefined), undefined);
+  });
 });
 
 describe('the CPUs to use', () => {
