@@ -56,7 +56,6 @@ const allowed: Record<string, string[]> = {
   'launch.ts': ['config', 'app-file.ts', 'errors.ts', 'heap.ts', 'typescript.ts', 'worker-env.ts'],
   'typescript.ts': ['errors.ts'],
   'worker-env.ts': ['config', 'errors.ts'],
-  'app-file.ts': ['protocol.ts', 'errors.ts'],
   'control-client.ts': ['commands.ts', 'errors.ts'],
   'status.ts': ['config', 'protocol.ts'],
   'status-table.ts': ['status.ts'],

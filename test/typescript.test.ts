@@ -3,7 +3,7 @@
  * line that says what to do. And what the stacks of their errors name.
  */
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -76,7 +76,8 @@ describe('an app whose package lists tsx', () => {
     const { code, stdout } = await fasticorn(t, ['--check-config', './app.ts'], {
       cwd: app('typescript/tsx'),
     });
-    assert.deepEqual([code, stdout], [0, 'the settings are valid, and ./app.ts loads\n']);
+    assert.equal(code, 0);
+    assert.match(stdout, /^the settings are valid, and .\/app\.ts loads/);
   });
 
   it('is found through a symbolic link, and in a path with spaces', async (t) => {
@@ -94,6 +95,7 @@ describe('an app whose package lists tsx', () => {
     await startServer(t, './app.ts', ['-w', '1', '--control-socket', made.control], {
       ...{ socket: made.socket, cwd: made.directory },
     });
+    await until(() => existsSync(made.control), 'the control socket');
     assert.equal(await made.version(), 'One');
     made.write('app.ts', 'enum {');
     const failed = await made.ask('reload');
@@ -193,6 +195,7 @@ describe('an app whose package lists no loader', () => {
     const server = await startServer(t, '--no-pretty', ['--control-socket', made.control], {
       ...{ socket: made.socket, cwd: made.directory, env: FILE_DECIDES },
     });
+    await until(() => existsSync(made.control), 'the control socket');
     configure('./app.ts');
     await made.serves('js');
     const failed = await made.ask('reload');
