@@ -68,6 +68,13 @@ describe('an app whose package lists tsx', () => {
     assert.equal(await placeOfThrow(await serve(t, 'tsx')), 'app.ts:10');
   });
 
+  it('names its own lines when a worker of it is stuck', async (t) => {
+    const server = await serve(t, 'tsx', ['--timeout', '2']);
+    fetchFrom({ socketPath: server.socket }, '/spin').catch(() => {});
+    await until(() => /is blocked at spin/.test(server.stderr), 'the autopsy', 40);
+    says(server, /is blocked at spin \(file:\/\/\S+\/tsx\/app\.ts:1[67]:\d+\)/);
+  });
+
   it('has its .ts routes loaded by @fastify/autoload', async (t) => {
     assert.equal(await get(await serve(t, 'autoload')), 'autoloaded Yes');
   });

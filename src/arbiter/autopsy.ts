@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IN_FLIGHT, type InFlight } from '../protocol.ts';
+import { originalPosition, type Script } from './source-position.ts';
 
 /**
  * Node flags that a worker must be started with so that it can be examined: any number of them find a free port, and
@@ -120,7 +121,7 @@ async function debuggerUrl(port: number, signal: AbortSignal): Promise<string> {
 interface Message {
   id?: number;
   method?: string;
-  params?: { scriptId: string; url: string; callFrames: Frame[] };
+  params?: Script & { scriptId: string; callFrames: Frame[] };
   result?: { result?: { value?: Partial<Autopsy> } };
 }
 
@@ -149,7 +150,7 @@ async function interrogate(pid: number, url: string, until: number): Promise<Aut
     const ask = (id: number, method: string, params = {}) => {
       socket.send(JSON.stringify({ id, method, params }));
     };
-    const scripts = new Map<string, string>();
+    const scripts = new Map<string, Script>();
     let stack: string | undefined;
     let silence = 'its inspector does not answer: it is stopped, or in native code that does not return';
 
@@ -161,8 +162,11 @@ async function interrogate(pid: number, url: string, until: number): Promise<Aut
       resolve({ stack, inFlight, memory });
     };
     const timer = setTimeout(() => end(silence), until - performance.now());
-    const line = ({ functionName, location: { scriptId, lineNumber, columnNumber = 0 } }: Frame) =>
-      `    at ${functionName || '<anonymous>'} (${scripts.get(scriptId)}:${lineNumber + 1}:${columnNumber + 1})`;
+    const line = ({ functionName, location: { scriptId, lineNumber, columnNumber = 0 } }: Frame) => {
+      const script = scripts.get(scriptId) ?? { url: '' };
+      const { url, line, column } = originalPosition(script, lineNumber, columnNumber);
+      return `    at ${functionName || '<anonymous>'} (${url}:${line + 1}:${column + 1})`;
+    };
 
     socket.on('error', ({ message }) => end(isGone(pid) ? 'it has ended' : message));
     socket.on('close', () => end('it has ended'));
@@ -175,7 +179,7 @@ async function interrogate(pid: number, url: string, until: number): Promise<Aut
       if (id === 2) silence = 'it runs no JavaScript: it waits for something';
       if (id === 3) end('', result?.result?.value);
       // The frames themselves name no file.
-      if (method === 'Debugger.scriptParsed') scripts.set(params!.scriptId, params!.url);
+      if (method === 'Debugger.scriptParsed') scripts.set(params!.scriptId, params!);
       if (method === 'Debugger.paused' && stack === undefined) {
         stack = params!.callFrames.slice(0, MAX_FRAMES).map(line).join('\n');
         ask(3, 'Runtime.evaluate', { expression: QUESTION, returnByValue: true, silent: true });

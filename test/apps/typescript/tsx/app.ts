@@ -9,4 +9,12 @@ export default async function decorated(app: FastifyInstance): Promise<void> {
   app.get('/throw', async () => {
     throw new TypeError('thrown in TypeScript');
   });
+  app.get('/spin', async () => spin(0));
+}
+
+function spin(turn: number): string {
+  while (turn < Number.POSITIVE_INFINITY) {
+    Math.sqrt(turn);
+  }
+  return 'never';
 }
