@@ -3,14 +3,18 @@
  * code, with all that it imports, and a file that throws, ends its process or never comes to an end can't harm the
  * running server. What the keys mean is the business of `config/load.ts`.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { readFile, realpath } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { lineOfKey } from './config/key-line.ts';
 import type { ConfigFile } from './config/load.ts';
+import { settings } from './config/settings.ts';
+import { nearest } from './config/spelling.ts';
+import { spawnConfigProcess } from './config-process.ts';
 import { errorCode, UserError } from './errors.ts';
+import { type HookName, hookNames, hooks } from './events.ts';
 
 /** What a file is read with. */
 export interface ReadOptions {
@@ -24,9 +28,9 @@ export interface ReadOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What the process of a file says: the entries of its default export, or what went wrong. */
+/** What the process of a file says: the entries of its default export and its hooks, or what went wrong. */
 type Answer =
-  | { entries: [string, unknown][] }
+  | { entries: [string, unknown][]; hooks: HookName[] }
   | { key: string; type: string }
   | { mistake: string }
   | { name: string; message: string; stack: string };
@@ -36,8 +40,7 @@ export const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs', '.cjs', '.json'] as con
 
 /**
  * Reads `.json`, or the default export of a module (`module.exports` of CommonJS): an object of plain data, a promise
- * of one, or a function that returns either. TypeScript is run by Node where that can, else by the tsx or jiti that is
- * installed for the file.
+ * of one, or a function that returns either. Functions in it are hooks, which are not run.
  *
  * @param path as people know it: messages name it so.
  * @throws UserError of one line with the place in the file.
@@ -56,18 +59,25 @@ export async function readConfigFile(path: string, options: ReadOptions): Promis
     throw new UserError(`${path}: cannot read the config file: ${reason(error)}`);
   }
   const lineOf = (key: string) => lineOfKey(source, key);
-  if (extension === '.json') return { path, values: parseJson(path, source), lineOf };
+  const oddity = (key: string, what: string) => {
+    const line = lineOf(key);
+    return new UserError(`${path}${line === undefined ? '' : `:${line}`}: ${JSON.stringify(key)} ${what}`);
+  };
+  if (extension === '.json') {
+    const values = parseJson(path, source);
+    const hook = hookNames.find((name) => Object.hasOwn(values, name));
+    if (hook) throw oddity(hook, 'is a hook, a function, and JSON has none: use fasticorn.config.mjs');
+    return { path, values, lineOf };
+  }
 
   const answer = await runFile(path, file, options);
-  if ('entries' in answer) return { path, values: Object.fromEntries(answer.entries), lineOf };
-  if ('mistake' in answer) throw new UserError(`${path}: ${answer.mistake}`);
-  if ('key' in answer) {
-    const line = lineOf(answer.key);
-    throw new UserError(
-      `${path}${line === undefined ? '' : `:${line}`}: ${JSON.stringify(answer.key)} is ${answer.type}: ` +
-        'expected a string, a number, true, false, or an array of those',
-    );
+  if ('entries' in answer) {
+    const { entries, hooks: names } = answer;
+    const found = names.length > 0 && { hooks: { path, file, names } };
+    return { path, values: Object.fromEntries(entries), ...found, lineOf };
   }
+  if ('mistake' in answer) throw new UserError(`${path}: ${answer.mistake}`);
+  if ('key' in answer) throw oddity(answer.key, `is ${answer.type}: ${expectedAt(answer)}`);
   throw new UserError(
     `${placeOf(answer.stack, path, file)}: ${onOneLine(answer, file)}${remedy(answer, path)}`,
   );
@@ -79,6 +89,15 @@ function remedy({ name, message }: { name: string; message: string }, path: stri
   if (name !== 'SyntaxError' || !isModule) return '';
   const right = path.replace(/\.(js|cjs|ts)$/, (end) => (end === '.ts' ? '.mts' : '.mjs'));
   return right === path ? '' : ` (the file counts as CommonJS; an ES module has the name ${right})`;
+}
+
+/** What would be right in the place of something odd. */
+function expectedAt({ key, type }: { key: string; type: string }): string {
+  if (hookNames.some((name) => name === key)) return 'expected a function, as it is a hook';
+  const data = 'expected a string, a number, true, false, or an array of those';
+  if (type !== 'a function' || Object.hasOwn(settings, key)) return data;
+  const hook = hookNames.find((name) => hooks[name].gunicorn === key) ?? nearest(key, hookNames);
+  return hook ? `did you mean the hook ${hook}?` : data;
 }
 
 function reason(error: unknown): string {
@@ -135,16 +154,12 @@ function hasWrongToken(source: string): boolean {
   }
 }
 
-/**
- * What runs in the process of a file with code, given its path; the answer goes to file descriptor 3. As text,
- * because it must run without what else the server was started with.
- */
+/** What runs in the process of a file with code, given its path; the answer goes to file descriptor 3. */
 const PROGRAM = `
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 
+const hookNames = ${JSON.stringify(hookNames)};
 const file = process.argv[1];
 
 function answer(data) {
@@ -154,6 +169,7 @@ function answer(data) {
 }
 
 function fail(error) {
+  if (error instanceof Mistake) answer({ mistake: error.message });
   let stack = String(error?.stack ?? '');
   // Only the report of a process that dies of it says where the syntax of a module is wrong.
   if (error instanceof SyntaxError && !/^(file:|\\/).*:\\d+\\n/.test(stack)) {
@@ -167,61 +183,30 @@ function typeOfOddity(value) {
   if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return;
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : String(value);
   if (Array.isArray(value)) return value.map(typeOfOddity).find(Boolean) && 'an array with something else in it';
-  return typeof value === 'object' ? 'an object' : 'a ' + typeof value;
+  return typeName(value);
 }
 
-/** The modules that load TypeScript where Node does not, as they are installed for the file. */
-const loaders = {
-  tsx: async (require) => {
-    await import(pathToFileURL(require.resolve('tsx')));
-    return import(pathToFileURL(file));
-  },
-  jiti: (require) => require('jiti').createJiti(file).import(file),
-};
-
-function load() {
-  if (!/\\.m?ts$/.test(file) || process.features.typescript) return import(pathToFileURL(file));
-  const require = createRequire(file);
-  const name = Object.keys(loaders).find((name) => isInstalled(require, name));
-  if (name) return loaders[name](require);
-  answer({ mistake: 'Node ' + process.versions.node + ' cannot run TypeScript: ' +
-    'npm install --save-dev tsx (or jiti), or use Node 22.18 or newer, or JavaScript' });
-}
-
-function isInstalled(require, name) {
-  try {
-    return Boolean(require.resolve(name));
-  } catch {
-    return false;
-  }
+function typeName(value) {
+  return (typeof value === 'object' ? 'an ' : 'a ') + typeof value;
 }
 
 process.on('uncaughtException', fail);
 try {
-  let module = await load();
-  // An ES module that was compiled to CommonJS.
-  if (module.default?.__esModule) module = module.default;
-  if (!('default' in module)) answer({ mistake: 'it has no default export: expected export default { … }' });
-  const values = await (typeof module.default === 'function' ? module.default() : module.default);
-  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
-    const type = values === null ? 'null' : Array.isArray(values) ? 'an array' : typeof values;
-    answer({ mistake: 'its default export is ' + type + ': expected an object of settings' });
-  }
-  const entries = Object.entries(values);
-  for (const [key, value] of entries) {
-    const type = typeOfOddity(value);
+  const values = await load(file);
+  const entries = [];
+  const hooks = [];
+  for (const [key, value] of Object.entries(values)) {
+    const isHook = hookNames.includes(key);
+    const type = isHook ? typeof value !== 'function' && value != null && typeName(value) : typeOfOddity(value);
     if (type) answer({ key, type });
+    if (!isHook) entries.push([key, value]);
+    else if (value != null) hooks.push(key);
   }
-  answer({ entries });
+  answer({ entries, hooks });
 } catch (error) {
   fail(error);
 }
 `;
-
-/** What Node says about every file of TypeScript, or of a package that does not say its type: true, and of no use. */
-const QUIET = ['ExperimentalWarning', 'MODULE_TYPELESS_PACKAGE_JSON'].map(
-  (name) => `--disable-warning=${name}`,
-);
 
 /** Runs a file with code in a process of its own, which is gone when this returns. */
 function runFile(
@@ -235,14 +220,13 @@ function runFile(
     let child: ChildProcess;
     try {
       // What the file prints goes to standard error: standard output belongs to the access log and `--print-config`.
-      child = spawn(process.execPath, [...QUIET, '--input-type=module', '--eval', PROGRAM, file], {
+      child = spawnConfigProcess(PROGRAM, [file], {
         cwd: directory,
         env,
         stdio: ['ignore', 2, 2, 'pipe'],
         ...(signal && { signal, killSignal: 'SIGKILL' }),
       });
     } catch (error) {
-      // Some failures of the system are thrown, ENOMEM for one; others, such as EMFILE, are emitted.
       failed(error as Error);
       return;
     }

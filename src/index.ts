@@ -3,15 +3,27 @@
  * that imports it runs at each reload. The server itself is the command.
  */
 import type { FileSettings } from './config/file-settings.ts';
+import type { Hooks } from './events.ts';
 
 export type { Address } from './address.ts';
 export type { Config } from './config/settings.ts';
+export type {
+  ExitEvent,
+  Hooks,
+  ReadyEvent,
+  ReloadEvent,
+  ServerEvent,
+  StartingEvent,
+  WorkerExitEvent,
+  WorkerReadyEvent,
+  WorkerStuckEvent,
+} from './events.ts';
 
 /**
  * What a config file may say. Durations are in seconds, memory is in MiB; a mode is a text such as `'0660'`, or
- * `0o660`.
+ * `0o660`. Functions are hooks.
  */
-export type FasticornConfig = FileSettings;
+export type FasticornConfig = FileSettings & Hooks;
 
 /** What a config file may export: settings, a promise of settings, or a function that returns either. */
 export type ConfigExport =

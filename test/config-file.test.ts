@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -215,6 +215,45 @@ describe('TypeScript in a config file', () => {
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     assert.deepEqual([stdout, stderr], ['', '']);
   });
+});
+
+describe('hooks', () => {
+  it('are found by their names, and are no settings', async () => {
+    const text = 'export default { workers: 2, whenReady() {}, onExit: async () => {}, onReload: null }';
+    assert.deepEqual(await valuesOf('hooks.mjs', text), { workers: 2 });
+    const { hooks } = await read('hooks.mjs');
+    const file = join(realpathSync(directory), 'hooks.mjs');
+    assert.deepEqual(hooks, { path: 'hooks.mjs', file, names: ['whenReady', 'onExit'] });
+    write('hooks.json', '{}');
+    assert.equal((await read('hooks.json')).hooks, undefined);
+  });
+
+  it('are not run while the file is read', async () => {
+    const text = 'export default { workers: 2, onStarting() { process.exit(1); }, onExit() { for (;;); } }';
+    assert.deepEqual(await valuesOf('lazy.mjs', text), { workers: 2 });
+  });
+
+  const mistakes: [path: string, text: string, message: string][] = [
+    ['a.mjs', '{\n onExit: "x" }', 'a.mjs:2: "onExit" is a string: expected a function, as it is a hook'],
+    ['a.mjs', '{ onExit: [] }', 'a.mjs:1: "onExit" is an object: expected a function, as it is a hook'],
+    ['a.mjs', '{ onExitt() {} }', 'a.mjs:1: "onExitt" is a function: did you mean the hook onExit?'],
+    ['a.mjs', '{ when_ready() {} }', 'a.mjs:1: "when_ready" is a function: did you mean the hook whenReady?'],
+    [
+      'a.mjs',
+      '{ worker_abort() {} }',
+      'a.mjs:1: "worker_abort" is a function: did you mean the hook workerStuck?',
+    ],
+    [
+      'a.json',
+      '{\n "onExit": "x" }',
+      'a.json:2: "onExit" is a hook, a function, and JSON has none: use fasticorn.config.mjs',
+    ],
+  ];
+  for (const [path, text, message] of mistakes) {
+    it(message, async () =>
+      assert.equal(await mistake(path, path.endsWith('json') ? text : `export default ${text}`), message),
+    );
+  }
 });
 
 describe('the line of a key', () => {

@@ -6,6 +6,7 @@
  */
 import { formatAddress } from '../address.ts';
 import { UserError } from '../errors.ts';
+import type { HookFile } from '../events.ts';
 import { readCommandLine, type VerbCall, winningAction } from './command-line.ts';
 import { gunicornSetting } from './gunicorn.ts';
 import { type GivenOrigin, invalid, type Origin, placeInFile, type Source, writtenAs } from './origin.ts';
@@ -27,6 +28,8 @@ export interface ConfigFile {
   /** The path as people know it, for messages: `fasticorn.config.mjs`. */
   path: string;
   values: Record<string, unknown>;
+  /** Its functions, which are no settings. */
+  hooks?: HookFile;
   /** The line, from 1, that a key stands in, where it can be found. */
   lineOf(key: string): number | undefined;
 }
@@ -39,6 +42,8 @@ export interface Loaded {
   args: readonly string[];
   config: Config;
   origins: Record<SettingName, Origin>;
+  /** Whom to tell what happens to the server. */
+  hooks?: HookFile;
   /** What to do instead of serving. */
   action?: ActionName;
   /** With help: about every option. */
@@ -66,7 +71,8 @@ export function load(
   const { given, ...line } = readCommandLine(argv);
   const sources = new Map([...(file ? readFile(file) : []), ...readEnvironment(env), ...given]);
   const app = line.app ?? (file && appOf(file));
-  return { ...line, ...(app !== undefined && { app }), ...readSettings(sources, machine) };
+  const hooks = file?.hooks && { hooks: file.hooks };
+  return { ...line, ...(app !== undefined && { app }), ...hooks, ...readSettings(sources, machine) };
 }
 
 /**
