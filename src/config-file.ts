@@ -8,13 +8,14 @@ import { readFile, realpath } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
+import { gunicornSetting } from './config/gunicorn.ts';
 import { lineOfKey } from './config/key-line.ts';
 import type { ConfigFile } from './config/load.ts';
 import { settings } from './config/settings.ts';
 import { nearest } from './config/spelling.ts';
 import { spawnConfigProcess } from './config-process.ts';
 import { errorCode, UserError } from './errors.ts';
-import { type HookName, hookNames, hooks } from './events.ts';
+import { type HookName, hookNames } from './events.ts';
 
 /** What a file is read with. */
 export interface ReadOptions {
@@ -96,7 +97,9 @@ function expectedAt({ key, type }: { key: string; type: string }): string {
   if (hookNames.some((name) => name === key)) return 'expected a function, as it is a hook';
   const data = 'expected a string, a number, true, false, or an array of those';
   if (type !== 'a function' || Object.hasOwn(settings, key)) return data;
-  const hook = hookNames.find((name) => hooks[name].gunicorn === key) ?? nearest(key, hookNames);
+  const gunicorns = gunicornSetting(key);
+  if (gunicorns?.why !== undefined) return `only Gunicorn has that: ${gunicorns.why}`;
+  const hook = hookNames.find((name) => name === gunicorns?.ours) ?? nearest(key, hookNames);
   return hook ? `did you mean the hook ${hook}?` : data;
 }
 

@@ -128,8 +128,6 @@ export type HookName = keyof Hooks;
 
 /** What is said about a hook. */
 interface HookRow<Type extends HookName> {
-  /** Its namesake in Gunicorn. */
-  gunicorn: string;
   /** Completes "is told when …". */
   when: string;
   /** What its event says, and in what unit. */
@@ -139,27 +137,22 @@ interface HookRow<Type extends HookName> {
 /** The table of hooks, in the order in which a server tells them. */
 export const hooks: { [Name in HookName]-?: HookRow<Name> } = {
   onStarting: {
-    gunicorn: 'on_starting',
     when: 'The arbiter is about to start the first worker.',
     fields: { pid: '', version: '', app: '', addresses: '', workers: '' },
   },
   workerReady: {
-    gunicorn: 'post_worker_init',
     when: 'A worker serves.',
     fields: { worker: '', generation: '', pid: '', took: 'ms' },
   },
   whenReady: {
-    gunicorn: 'when_ready',
     when: 'The server can be reached: after the first `workerReady`, and perhaps before others.',
     fields: { pid: '', addresses: '', took: 'ms' },
   },
   onReload: {
-    gunicorn: 'on_reload',
     when: 'A reload has succeeded, or failed and changed nothing.',
     fields: { ok: '', generation: '', message: '' },
   },
   workerStuck: {
-    gunicorn: 'worker_abort',
     when: 'A worker is about to be killed for `--timeout` or `--boot-timeout`; `workerExit` follows.',
     fields: {
       ...{ worker: '', generation: '', pid: '', why: '', stack: 'or null' },
@@ -167,7 +160,6 @@ export const hooks: { [Name in HookName]-?: HookRow<Name> } = {
     },
   },
   workerExit: {
-    gunicorn: 'child_exit',
     when: 'A worker has ended; `expected` if it was told to go and went in time.',
     fields: {
       ...{ worker: '', generation: '', pid: '', code: 'or null', signal: 'or null' },
@@ -175,7 +167,6 @@ export const hooks: { [Name in HookName]-?: HookRow<Name> } = {
     },
   },
   onExit: {
-    gunicorn: 'on_exit',
     when: 'All workers have ended, and the arbiter is about to.',
     fields: { exitCode: '' },
   },

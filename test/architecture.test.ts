@@ -25,7 +25,7 @@ function imports(file: string): string[] {
 const layer = (file: string) => (file.includes('/') ? dirname(file) : file);
 const pure = [
   ...['arbiter/plan.ts', 'arbiter/state.ts', 'arbiter/limits.ts', 'arbiter/supervision.ts'],
-  ...['address.ts', 'nginx.ts', 'commands.ts', 'status.ts', 'status-table.ts', 'heap.ts'],
+  ...['address.ts', 'nginx.ts', 'commands.ts', 'events.ts', 'heap.ts', 'status.ts', 'status-table.ts'],
 ];
 const isPure = (file: string) => pure.includes(file) || file.startsWith('config/');
 
@@ -52,21 +52,26 @@ const allowed: Record<string, string[]> = {
     'status-table.ts',
   ],
   'configuration.ts': ['config', 'config-file.ts', 'address.ts', 'errors.ts'],
-  'config-file.ts': ['config', 'errors.ts'],
   'launch.ts': ['config', 'app-file.ts', 'errors.ts', 'heap.ts', 'typescript.ts', 'worker-env.ts'],
   'typescript.ts': ['errors.ts'],
   'worker-env.ts': ['config', 'errors.ts'],
+  'config-file.ts': ['config', 'config-process.ts', 'errors.ts', 'events.ts'],
+  'config-process.ts': [],
   'control-client.ts': ['commands.ts', 'errors.ts'],
   'status.ts': ['config', 'protocol.ts'],
   'status-table.ts': ['status.ts'],
-  'index.ts': ['config', 'address.ts'],
+  'index.ts': ['config', 'address.ts', 'events.ts'],
+  'events.ts': ['protocol.ts'],
+  hooks: ['events.ts'],
   'demo.ts': [],
   'app-file.ts': ['errors.ts', 'protocol.ts'],
-  config: ['config', 'address.ts', 'commands.ts', 'errors.ts', 'protocol.ts'],
+  config: ['config', 'address.ts', 'commands.ts', 'errors.ts', 'events.ts', 'protocol.ts'],
   arbiter: [
     'arbiter',
     'config',
     'launch.ts',
+    'config-process.ts',
+    'events.ts',
     'protocol.ts',
     'log.ts',
     'address.ts',

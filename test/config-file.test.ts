@@ -244,6 +244,11 @@ describe('hooks', () => {
       'a.mjs:1: "worker_abort" is a function: did you mean the hook workerStuck?',
     ],
     [
+      'a.mjs',
+      '{ pre_exec() {} }',
+      'a.mjs:1: "pre_exec" is a function: only Gunicorn has that: an upgrade starts a new arbiter, with `onStarting`',
+    ],
+    [
       'a.json',
       '{\n "onExit": "x" }',
       'a.json:2: "onExit" is a hook, a function, and JSON has none: use fasticorn.config.mjs',

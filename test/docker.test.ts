@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { WebSocket } from 'ws';
 import { settings } from '../src/config/settings.ts';
-import { CUT_BEFORE, IDLE_GRACE, PROXY_IDLE, STOP_GRACE_PERIOD } from '../src/timing.ts';
+import { CUT_BEFORE, HOOKS_GRACE, IDLE_GRACE, PROXY_IDLE, STOP_GRACE_PERIOD } from '../src/timing.ts';
 import { need } from './support/need.ts';
 import { until } from './support/server.ts';
 
@@ -28,7 +28,14 @@ describe('the times of nginx, a stop and Docker', () => {
   const graceful = settings.gracefulTimeout.default as number;
 
   it('fit together', () => {
-    const rising = [PROXY_IDLE, IDLE_GRACE, graceful - CUT_BEFORE, graceful, STOP_GRACE_PERIOD];
+    const rising = [
+      PROXY_IDLE,
+      IDLE_GRACE,
+      graceful - CUT_BEFORE,
+      graceful,
+      graceful + HOOKS_GRACE,
+      STOP_GRACE_PERIOD,
+    ];
     assert.deepEqual(
       rising,
       [...new Set(rising)].sort((a, b) => a - b),

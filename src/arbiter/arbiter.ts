@@ -15,6 +15,7 @@ import type { ControlFace } from './control.ts';
 import { setupOf } from './crew.ts';
 import { Fleet } from './fleet.ts';
 import { Generations, type GenerationsOptions, STOPPING } from './generations.ts';
+import { Hooks } from './hooks.ts';
 import { limitsOf } from './limits.ts';
 import { countOf } from './lines.ts';
 import type { Listener } from './listener.ts';
@@ -53,6 +54,7 @@ export class Arbiter {
   readonly #options: ArbiterOptions;
   readonly #log: OpenLog['logger'];
   readonly #startedAt = performance.now();
+  readonly #hooks: Hooks;
   readonly #fleet: Fleet;
   readonly #generations: Generations;
   readonly #succession: Succession;
@@ -69,6 +71,8 @@ export class Arbiter {
     const log = options.log.logger;
     this.#options = options;
     this.#log = log;
+    const hooks = new Hooks(invocation, log);
+    this.#hooks = hooks;
     const state = change.initialState(loaded.config.workers, limitsOf(loaded.config), office.isContested);
     const fleet = new Fleet(state, { number: 1, ...setupOf(loaded.app, loaded, launch), listeners }, log, {
       publish: () => void this.#generations.publish(),
@@ -77,9 +81,10 @@ export class Arbiter {
       settling: () => this.#onSettling(),
       settled: () => this.#onSettled(),
       exit: (code) => this.#finish(code),
+      emit: (happening) => hooks.emit(happening),
     });
     this.#fleet = fleet;
-    this.#generations = new Generations({ fleet, office, log, pathEvents, predecessor, reconfigure });
+    this.#generations = new Generations({ fleet, office, hooks, log, pathEvents, predecessor, reconfigure });
     this.#succession = new Succession({
       ...{ fleet, generations: this.#generations, office, log, invocation },
       end: (how, why) => this.#end(how, why),
@@ -89,15 +94,19 @@ export class Arbiter {
   /** Runs until the server has ended, and resolves with the exit code. */
   async run(): Promise<number> {
     const { version, loaded, launch, listeners, office } = this.#options;
+    const { app, config } = loaded;
+    await this.#hooks.use(loaded.hooks);
     for (const [signal, command] of Object.entries(signals)) {
       process.on(signal, () => this.#onSignal(signal, command));
     }
-    const where = listeners.map(({ address }) => formatAddress(address)).join(', ');
-    const { app, config } = loaded;
+    const addresses = listeners.map(({ address }) => formatAddress(address));
+    const { workers } = config;
+    const { pid } = process;
     this.#log.info(
-      `fasticorn ${version}: ${app} on ${where}, ${countOf(config.workers)}, pid ${process.pid}`,
+      `fasticorn ${version}: ${app} on ${addresses.join(', ')}, ${countOf(workers)}, pid ${pid}`,
     );
     for (const note of launch.notes) this.#log.info(note);
+    this.#hooks.emit({ type: 'onStarting', pid, version, app, addresses, workers });
     this.#fleet.settle();
     await office.openControl(this.#face());
     const exitCode = await this.#finished;
@@ -107,7 +116,10 @@ export class Arbiter {
       listener.withdraw();
       listener.close();
     }
+    this.#hooks.emit({ type: 'onExit', exitCode });
     await office.leave();
+    // Last, so that whoever comes after us finds all names free meanwhile.
+    await this.#hooks.close();
     if (exitCode === ExitCode.ok) this.#log.info('stopped');
     return exitCode;
   }
@@ -162,6 +174,7 @@ export class Arbiter {
 
   #end(how: Ending['how'], why: string): void {
     const before = this.#fleet.state;
+    if (how === 'now') this.#hooks.kill();
     this.#fleet.change((state, now) => change.ending(state, how, ExitCode.ok, now));
     if (this.#fleet.state === before) return;
     this.#log.info(why);

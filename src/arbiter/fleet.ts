@@ -4,9 +4,10 @@
  * and what it takes for a generation to serve from `generations.ts`.
  */
 import { ExitCode } from '../errors.ts';
+import type { Happening } from '../events.ts';
 import type { Logger } from '../log.ts';
 import type { Order, Report } from '../protocol.ts';
-import { examine } from './autopsy.ts';
+import { type Autopsy, examine } from './autopsy.ts';
 import { Crew, type Setup } from './crew.ts';
 import { type ExitLine, exitLine } from './exit-line.ts';
 import { autopsyLine, delayLine, retireLine } from './lines.ts';
@@ -36,6 +37,8 @@ export interface FleetOwner {
   settled(): void;
   /** All workers are gone, and everything is over. */
   exit(code: number): void;
+  /** For whoever wants to know. */
+  emit(happening: Happening): void;
 }
 
 type FailedReport = Extract<Report, { type: 'failed' }>;
@@ -49,6 +52,8 @@ export class Fleet {
   readonly #setups = new Map<number, Setup>();
   /** Why workers could not boot, until their exit is seen. */
   readonly #failures = new Map<number, FailedReport>();
+  /** Workers that met an error that the app did not catch, until their exit is seen. */
+  readonly #broken = new Set<number>();
   /** The last exits, newest first. */
   readonly exits: ExitNote[] = [];
   /** What the newest worker has taken the app for, in words. */
@@ -192,21 +197,35 @@ export class Fleet {
 
   #kill(id: number, why: KillReason): void {
     this.change((state) => change.killed(state, id, why));
-    if (why === 'stuck' || why === 'boot timeout') void this.#examineAndKill(id);
+    if (why === 'stuck' || why === 'boot timeout') void this.#examineAndKill(id, why);
     else this.#crew.kill(id);
   }
 
   /** A worker that does not say any more what it does is asked by other means, before it is killed. */
-  async #examineAndKill(id: number): Promise<void> {
+  async #examineAndKill(id: number, why: 'stuck' | 'boot timeout'): Promise<void> {
     const name = this.#nameOf(id);
+    const worker = this.#identityOf(id);
     const handle = this.#crew.handle(id);
+    let autopsy: Autopsy | undefined;
     try {
       if (handle?.pid === undefined) return;
-      const { fields, text } = autopsyLine(await examine(handle.pid, AUTOPSY_LIMIT));
+      autopsy = await examine(handle.pid, AUTOPSY_LIMIT);
+      const { fields, text } = autopsyLine(autopsy);
       this.#log.error(fields, `${name} ${text}`);
     } catch (error) {
       this.#log.error(`${name} is to be killed; what it does is not known: ${(error as Error).message}`);
     } finally {
+      if (handle?.pid !== undefined && this.#crew.handle(id)) {
+        this.#owner.emit({
+          type: 'workerStuck',
+          ...worker,
+          pid: handle.pid,
+          why: why === 'stuck' ? 'timeout' : why,
+          stack: autopsy?.stack ?? null,
+          inFlight: autopsy?.inFlight ?? [],
+          rss: autopsy?.memory.rss ?? null,
+        });
+      }
       handle?.kill();
     }
   }
@@ -215,8 +234,7 @@ export class Fleet {
     switch (report.type) {
       case 'ready':
         this.shape = report.shape;
-        this.change((state, now) => change.becameReady(state, id, now));
-        if (!this.#state.ending && !this.#worker(id)?.killed) this.#log.info(`${this.#nameOf(id)} is ready`);
+        this.#onReady(id);
         break;
       case 'beat':
         this.change((state, now) => change.beaten(state, id, report.beat, now));
@@ -228,6 +246,7 @@ export class Fleet {
         this.#log.error(
           `${this.#nameOf(id)} met an error that the app did not catch; it finishes its requests`,
         );
+        this.#broken.add(id);
         this.#noteTrialStack(id, report.stack);
         this.change((state, now) => change.broke(state, id, now));
         this.#logDelay(this.#worker(id));
@@ -239,6 +258,21 @@ export class Fleet {
     this.settle();
   }
 
+  #onReady(id: number): void {
+    this.change((state, now) => change.becameReady(state, id, now));
+    const { phase, killed, born } = this.#worker(id)!;
+    if (this.#state.ending || killed) return;
+    this.#log.info(`${this.#nameOf(id)} is ready`);
+    if (phase !== 'ready') return;
+    const took = Math.round(performance.now() - born);
+    this.#owner.emit({
+      type: 'workerReady',
+      ...this.#identityOf(id),
+      pid: this.#crew.handle(id)!.pid!,
+      took,
+    });
+  }
+
   #onExit(id: number, how: WorkerExit): void {
     const before = this.#state;
     const worker = this.#worker(id)!;
@@ -247,9 +281,10 @@ export class Fleet {
     const name = this.#nameOf(id);
     if (line && failure) this.#log[line.level](errorFields(failure), failure.message);
     else if (line) this.#log[line.level](`${name} ${line.text}`);
-    this.#note(worker, line, failure);
+    this.#note(worker, how, line);
     this.#noteTrialStack(id, failure?.stack);
     this.#failures.delete(id);
+    this.#broken.delete(id);
     this.#crew.forget(id);
     const reason = failure?.message ?? `${name} ${line?.text ?? 'ended'}`;
     this.change((state, now) =>
@@ -271,13 +306,23 @@ export class Fleet {
     if (trial && this.#worker(id)?.generation === number) this.trialStack ??= stack;
   }
 
-  /** Remembers an exit for those who ask for the status. */
-  #note(worker: WorkerState, line: ExitLine | undefined, failure: FailedReport | undefined): void {
-    const { id, slot, generation } = worker;
-    const pid = this.#crew.handle(id)?.pid ?? null;
-    const reason = failure?.message ?? line?.text ?? 'ended as it was told';
-    this.exits.unshift({ time: new Date().toISOString(), worker: slot, generation, pid, reason });
+  /** Remembers an exit for those who ask for the status, and tells those who want to know at once. */
+  #note({ id, killed }: WorkerState, how: WorkerExit, line: ExitLine | undefined): void {
+    const trouble =
+      this.#failures.get(id)?.message ??
+      line?.text ??
+      (this.#broken.has(id) ? 'met an error that the app did not catch' : undefined);
+    const reason = trouble ?? 'ended as it was told';
+    const exit = { ...this.#identityOf(id), pid: this.#crew.handle(id)?.pid ?? null, reason };
+    this.exits.unshift({ time: new Date().toISOString(), ...exit });
     this.exits.length = Math.min(this.exits.length, EXITS_KEPT);
+    this.#owner.emit({
+      type: 'workerExit',
+      ...exit,
+      code: 'code' in how ? how.code : null,
+      signal: 'signal' in how ? how.signal : null,
+      expected: trouble === undefined && killed !== 'boot timeout',
+    });
   }
 
   /** Says that a slot waits before it is filled again: an app that dies young is not started all the time. */
@@ -291,6 +336,11 @@ export class Fleet {
 
   #worker(id: number): WorkerState | undefined {
     return this.#state.workers.find((worker) => worker.id === id);
+  }
+
+  #identityOf(id: number): { worker: number; generation: number } {
+    const { slot, generation } = this.#worker(id)!;
+    return { worker: slot, generation };
   }
 
   #nameOf(id: number): string {

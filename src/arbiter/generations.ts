@@ -11,6 +11,7 @@ import type { Launch } from '../launch.ts';
 import type { Logger } from '../log.ts';
 import { setupOf } from './crew.ts';
 import type { Fleet } from './fleet.ts';
+import type { Hooks } from './hooks.ts';
 import { limitsOf } from './limits.ts';
 import { countOf, publishedLine } from './lines.ts';
 import { type Listener, openListeners } from './listener.ts';
@@ -24,6 +25,7 @@ import type { Predecessor } from './upgrade.ts';
 export interface GenerationsOptions {
   fleet: Fleet;
   office: Office;
+  hooks: Hooks;
   log: Logger;
   pathEvents: PathEvents;
   predecessor: Predecessor | undefined;
@@ -67,7 +69,7 @@ export class Generations {
    * @param by who asks, for the log.
    */
   reload(by: string): Promise<Outcome> {
-    const { log, fleet } = this.#options;
+    const { log, fleet, hooks } = this.#options;
     if (fleet.state.ending) return Promise.resolve(STOPPING);
     if (this.#reloading) {
       this.#reloadAgain ??= this.#reloading.then(() => {
@@ -79,10 +81,14 @@ export class Generations {
     log.info(`${by}: reloading`);
     this.#reloading = this.#tryGeneration()
       .catch((error: unknown): Outcome => ({ ok: false, message: this.#explained(error).message }))
-      .then((outcome) => {
-        if (!outcome.ok && fleet.state.ending) return STOPPING;
-        if (outcome.ok) log.info(outcome.message);
-        else log.error(`reload failed, everything is as it was: ${outcome.message}`);
+      .then(async (outcome) => {
+        const { ok, message } = outcome;
+        if (!ok && fleet.state.ending) return STOPPING;
+        if (ok) log.info(message);
+        else log.error(`reload failed, everything is as it was: ${message}`);
+        const { loaded, number } = fleet.running;
+        if (ok) await hooks.use(loaded.hooks);
+        hooks.emit({ type: 'onReload', ok, generation: number, message });
         return outcome;
       })
       .finally(() => {
@@ -116,7 +122,7 @@ export class Generations {
 
   /** Has the newest generation serve, whose workers are ready. */
   async publish(): Promise<void> {
-    const { fleet, office, log } = this.#options;
+    const { fleet, office, hooks, log } = this.#options;
     const { number, listeners } = fleet.newest;
     const before = fleet.running;
     try {
@@ -134,7 +140,12 @@ export class Generations {
     fleet.change(change.published);
     fleet.tellAll({ type: 'published' });
     this.#enterOffice();
-    if (number === 1) log.info(publishedLine(listeners, fleet.shape, performance.now() - this.#startedAt));
+    const took = Math.round(performance.now() - this.#startedAt);
+    const addresses = listeners.map(({ address }) => formatAddress(address));
+    if (number === 1) {
+      log.info(publishedLine(listeners, fleet.shape, took));
+      hooks.emit({ type: 'whenReady', pid: process.pid, addresses, took });
+    }
     // Before the old workers are told: they empty the queues of sockets that nobody can reach any more.
     else this.#close(before.listeners);
     fleet.settle();

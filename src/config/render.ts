@@ -3,6 +3,7 @@
  * without a last newline. What there is to show is in `settings.ts` and `commands.ts`.
  */
 import { pages, type VerbName, verbNames, verbs } from '../commands.ts';
+import { type HookName, hookNames, hooks } from '../events.ts';
 import { gunicornSettings } from './gunicorn.ts';
 import type { Loaded, Origin } from './load.ts';
 import { placeInFile } from './origin.ts';
@@ -254,6 +255,19 @@ function placeOf(ours: string): string {
 
 function camelCase(name: string): string {
   return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** The hooks of a config file in Markdown: when each is told, and what. */
+export function markdownHooks(): string {
+  const cells = hookNames.map((name) => [code(name), prose(hooks[name].when), fieldsOf(name)]);
+  return [['Hook', 'When', 'What its event says'], ['---', '---', '---'], ...cells]
+    .map(markdownRow)
+    .join('\n');
+}
+
+function fieldsOf(name: HookName): string {
+  const fields = Object.entries<string>(hooks[name].fields);
+  return fields.map(([field, note]) => code(field) + (note && ` (${note})`)).join(', ');
 }
 
 /** A verb and what may follow it: `stop [now]`. */

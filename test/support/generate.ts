@@ -6,6 +6,7 @@ import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   markdownGunicorn,
+  markdownHooks,
   markdownPages,
   markdownReference,
   markdownVerbs,
@@ -38,6 +39,7 @@ function withTables(readme: string): string {
     gunicorn: markdownGunicorn(),
     verbs: markdownVerbs(),
     pages: markdownPages(),
+    hooks: markdownHooks(),
     settings: markdownReference(),
   };
   return Object.entries(tables).reduce((text, [name, table]) => withTable(text, name, table), readme);
