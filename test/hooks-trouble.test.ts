@@ -55,6 +55,16 @@ describe('a hook that', () => {
     assert.equal(noted('onExit').length, 1);
   });
 
+  it('has its process end later is reported, and the next ones run', async (t) => {
+    const text = noting('workerReady: (event) => { note(event); setTimeout(() => process.exit(8), 100); }');
+    const { start, noted } = scene(t, text);
+    const server = await start();
+    await until(() => errorsOf(server).length > 0, 'the error');
+    assert.match(errorsOf(server)[0]!.msg, /fasticorn\.config\.mjs\)?: its process ended \(exit code 8\)$/);
+    assert.equal(await server.stop(), 0);
+    assert.equal(noted('onExit').length, 1);
+  });
+
   it('disconnects, or speaks to the arbiter, changes nothing', async (t) => {
     const text = noting(`
       onStarting: (event) => {

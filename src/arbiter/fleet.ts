@@ -246,7 +246,7 @@ export class Fleet {
         this.#log.error(
           `${this.#nameOf(id)} met an error that the app did not catch; it finishes its requests`,
         );
-        this.#broken.add(id);
+        if (this.#worker(id)) this.#broken.add(id);
         this.#noteTrialStack(id, report.stack);
         this.change((state, now) => change.broke(state, id, now));
         this.#logDelay(this.#worker(id));
@@ -260,8 +260,10 @@ export class Fleet {
 
   #onReady(id: number): void {
     this.change((state, now) => change.becameReady(state, id, now));
-    const { phase, killed, born } = this.#worker(id)!;
-    if (this.#state.ending || killed) return;
+    // Its exit may be known before its last words.
+    const worker = this.#worker(id);
+    if (!worker || this.#state.ending || worker.killed) return;
+    const { phase, born } = worker;
     this.#log.info(`${this.#nameOf(id)} is ready`);
     if (phase !== 'ready') return;
     const took = Math.round(performance.now() - born);

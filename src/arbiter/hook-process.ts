@@ -55,8 +55,10 @@ export class HookProcess {
     this.loaded = this.#settled(LOAD_LIMIT);
     this.#ended = new Promise((resolve) => {
       const gone = (message: string) => {
+        const isNews = !this.#isGone;
         this.#isGone = true;
-        this.#settle?.({ message });
+        if (this.#settle) this.#settle({ message });
+        else if (isNews) onError({ message });
         resolve();
       };
       child.on('exit', (code, signal) => gone(`its process ended (${signal ?? `exit code ${code}`})`));
@@ -101,6 +103,7 @@ export class HookProcess {
 
   /** Has it end, as it has nothing more to do, and resolves when it has. */
   end(): Promise<void> {
+    this.#isGone = true;
     if (this.#child.connected) this.#child.disconnect();
     const timer = setTimeout(() => this.kill(), END_LIMIT);
     return this.#ended.finally(() => clearTimeout(timer));
