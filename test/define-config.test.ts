@@ -64,6 +64,12 @@ describe('defineConfig', () => {
       defineConfig(() => ({ workers: 4, logLevel: 'warn' })),
       defineConfig(async () => ({ workers: 4, bind: ['unix:/a'] })),
       defineConfig(Promise.resolve({ workers: 4 })),
+      defineConfig({ whenReady: ({ addresses, took }) => `${addresses[0]!} ${took.toFixed()}` }),
+      defineConfig({
+        async workerExit({ code, signal, expected }) {
+          if (!expected) await Promise.resolve(signal?.toLowerCase() ?? code!.toFixed());
+        },
+      }),
     ];
     const wrong: ConfigExport[] = [
       // @ts-expect-error: there is no such key
@@ -78,8 +84,12 @@ describe('defineConfig', () => {
       defineConfig({ bind: 80 }),
       // @ts-expect-error: no number either
       defineConfig(async () => ({ workers: [4] })),
+      // @ts-expect-error: no hook
+      defineConfig({ onExitt() {} }),
+      // @ts-expect-error: its event says nothing of a worker
+      defineConfig({ onExit: ({ worker }) => worker }),
     ];
-    assert.deepEqual([right.length, wrong.length], [6, 6]);
+    assert.deepEqual([right.length, wrong.length], [8, 8]);
   });
 });
 

@@ -2,8 +2,10 @@
  * What the hooks of the config file are told, and in which order.
  */
 import assert from 'node:assert/strict';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { fasticorn } from './support/command.ts';
 import { errorsOf, hostsOf, NOTE, type Noted, noting, scene, workersOf } from './support/hooks.ts';
 import { fetchFrom } from './support/http.ts';
@@ -126,6 +128,30 @@ describe('the hooks of a config file', () => {
     const { code } = await fasticorn(t, ['--check-config', app('echo.mjs')], { cwd: directory, env });
     assert.equal(code, 0);
     assert.deepEqual(noted(), []);
+  });
+
+  it('may be in TypeScript, with types', async (t) => {
+    const { directory, start, noted } = scene(t, '');
+    rmSync(join(directory, 'fasticorn.config.mjs'));
+    mkdirSync(join(directory, 'node_modules'));
+    const root = fileURLToPath(new URL('..', import.meta.url));
+    symlinkSync(root, join(directory, 'node_modules/fasticorn'));
+    symlinkSync(join(root, 'node_modules/tsx'), join(directory, 'node_modules/tsx'));
+    const text = `
+      import { appendFileSync } from 'node:fs';
+      import { defineConfig, type ServerEvent } from 'fasticorn';
+      const note = (event: ServerEvent) =>
+        appendFileSync(process.env.EVENTS as string, JSON.stringify(event) + '\\n');
+      interface Unused { line: 6 }
+      export default defineConfig({ whenReady() { throw new Error('no'); }, onExit: note });`;
+    writeFileSync(join(directory, 'fasticorn.config.mts'), text);
+    const server = await start(['-c', 'fasticorn.config.mts']);
+    await until(() => errorsOf(server).length === 1, 'the error');
+    const [{ err, msg }] = errorsOf(server) as [{ err: Error; msg: string }];
+    assert.equal(msg, 'hook whenReady (fasticorn.config.mts): no');
+    assert.match(err.stack!, /fasticorn\.config\.mts:7:/);
+    assert.equal(await server.stop(), 0);
+    assert.equal(noted('onExit').length, 1);
   });
 
   it('may be made by an async function, and keep what they know from one event to the next', async (t) => {
