@@ -9,6 +9,21 @@ export interface FileSettings {
    */
   app?: string | undefined;
   /**
+   * What the app is: a Fastify plugin, a (req, res) listener, a factory of an app, an instance, or a script
+   * that listens by itself. Default: by what it exports.
+   */
+  appType?: 'plugin' | 'listener' | 'factory' | 'instance' | 'script' | undefined;
+  /**
+   * What a factory is called with, and a plugin gets as options: JSON of an object, or a JSON file. Default:
+   * none.
+   */
+  appOptions?: string | object | undefined;
+  /**
+   * Further ports that the app listens on: PORT=first for the first worker only, or PORT=ADDRESS for the
+   * connections of that --bind. Several: as for --bind. Default: none.
+   */
+  adopt?: string | readonly string[] | undefined;
+  /**
    * Listen on unix:/path/to.sock or HOST:PORT. Several: repeat the flag, or put commas between them.
    *
    * @default "unix:/tmp/app.sock"

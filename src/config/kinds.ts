@@ -8,7 +8,7 @@ import { impossibleFlag, splitFlags } from './node-flags.ts';
 
 /** JSON Schema, as much of it as kinds need. */
 export interface Schema {
-  type?: 'string' | 'integer' | 'number' | 'boolean' | 'array';
+  type?: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'object';
   anyOf?: readonly Schema[];
   enum?: readonly string[];
   const?: number;
@@ -259,6 +259,7 @@ export const json: Kind<string> = {
     throw new Error('expected an object, or the path of a JSON file');
   },
   show: (value) => value,
+  schema: { anyOf: [{ type: 'string', minLength: 1 }, { type: 'object' }] },
 };
 
 /** What becomes of a further port of the app: `9090=first`, `9090=127.0.0.1:9090`. */
@@ -304,6 +305,8 @@ export const list = <T>(item: Kind<T>, mayBeEmpty = false): Kind<T[]> => {
       return eachOnce((value as string[]).flatMap(parseAll));
     },
     show: (values) => values.map(item.show).join(','),
-    schema: { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' }, minItems: 1 }] },
+    schema: {
+      anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' }, minItems: mayBeEmpty ? 0 : 1 }],
+    },
   };
 };
