@@ -68,6 +68,7 @@ export async function configure(input: Input): Promise<Configured> {
       controlSocket: absolute(config.controlSocket, 'off'),
       accessLogfile: absolute(config.accessLogfile, '-', 'off'),
       errorLogfile: absolute(config.errorLogfile, '-'),
+      watchExtra: config.watchExtra?.map((path) => absolute(path)),
       // A bare name is looked for in PATH.
       node: config.node?.includes('/') ? absolute(config.node) : config.node,
     },

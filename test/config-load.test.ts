@@ -65,6 +65,9 @@ describe('a value', () => {
         controlSocket: undefined,
         takeover: false,
         node: undefined,
+        watch: false,
+        watchExtra: undefined,
+        inspect: undefined,
       },
       origins: Object.fromEntries(rows.map(([name]) => [name, { from: 'default' }])),
     });
@@ -145,6 +148,61 @@ describe('a value', () => {
     assert.deepEqual(load(['-b:1'], { FASTICORN_BIND: 'unix:/a' }, machine).config.bind, [
       { kind: 'tcp', host: '0.0.0.0', port: 1 },
     ]);
+  });
+});
+
+describe('dev', () => {
+  it('before the app is --watch, and changes defaults', () => {
+    const { app, config, origins } = load(['dev', './app.mjs'], {}, machine);
+    assert.equal(app, './app.mjs');
+    assert.deepEqual(
+      [config.watch, config.workers, config.pretty, config.gracefulTimeout],
+      [true, 1, true, 3],
+    );
+    assert.deepEqual(origins.watch, { from: 'flag', name: 'dev' });
+    assert.deepEqual(origins.workers, { from: 'default', with: 'watch' });
+  });
+
+  it('changes nothing that is given', () => {
+    const { config, origins } = load(['dev', './app.mjs', '--no-pretty'], { WEB_CONCURRENCY: '2' }, machine);
+    assert.deepEqual([config.workers, config.pretty], [2, false]);
+    assert.equal(origins.workers.from, 'env');
+  });
+
+  it('makes no command of the app behind it, nor goes with --no-watch', () => {
+    assert.equal(load(['dev', 'reload'], {}, machine).app, 'reload');
+    assert.equal(
+      mistake(['dev', 'a.mjs', '--no-watch']),
+      'dev and --no-watch do not go together: leave one of them out',
+    );
+  });
+
+  it('is needed by --watch-extra, but not in a file', () => {
+    assert.match(
+      mistake(['--watch-extra', 'views']),
+      /^--watch-extra: "views" is not valid: it adds to --watch/,
+    );
+    assert.deepEqual(load([], {}, machine, file({ watchExtra: ['views'] })).config.watchExtra, ['views']);
+  });
+});
+
+describe('--inspect', () => {
+  const inspect = (flag: string) => load([flag], {}, machine).config.inspect;
+
+  it('is on loopback and port 9229 unless it says otherwise', () => {
+    assert.deepEqual(inspect('--inspect'), { kind: 'tcp', host: '127.0.0.1', port: 9229 });
+    assert.deepEqual(inspect('--inspect=9230'), { kind: 'tcp', host: '127.0.0.1', port: 9230 });
+    assert.deepEqual(inspect('--inspect=0.0.0.0:9230'), { kind: 'tcp', host: '0.0.0.0', port: 9230 });
+    assert.equal(inspect('--no-inspect'), undefined);
+    assert.equal(
+      mistake(['--inspect=unix:/a']),
+      '--inspect: "unix:/a" is not valid: expected PORT or HOST:PORT',
+    );
+  });
+
+  it('has no worker taken for stuck, unless that is asked for', () => {
+    assert.equal(load(['--inspect'], {}, machine).config.timeout, 0);
+    assert.equal(load(['--inspect', '--timeout=9'], {}, machine).config.timeout, 9);
   });
 });
 

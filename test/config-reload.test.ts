@@ -63,6 +63,7 @@ describe('A reload', () => {
     const running = read({});
     const fresh = read({});
     for (const [name] of rows) Object.assign(fresh.config, { [name]: running.config.bind });
+    fresh.config.inspect = { kind: 'tcp', host: '127.0.0.1', port: 9229 };
     const { config } = reloaded(running, fresh).loaded;
     for (const [name, { applies }] of rows) {
       if (['bind', 'socketMode'].includes(name)) continue;

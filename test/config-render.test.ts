@@ -59,7 +59,7 @@ describe('--help all', () => {
 
   it('says the flag, the default and the variable of every setting', () => {
     for (const [, row] of rows) {
-      const from = text.search(new RegExp(`^.{6}--(\\[no-\\])?${row.flag} `, 'm'));
+      const from = text.search(new RegExp(`^.{6}--(\\[no-\\])?${row.flag}[ \\[]`, 'm'));
       assert.ok(from > 0, row.flag);
       const to = text.indexOf(`[env: ${row.env}]`, from);
       assert.ok(to > from, row.env);
@@ -182,14 +182,22 @@ describe("the README's reference", () => {
     const lines = markdownReference().split('\n');
     assert.deepEqual(
       lines.filter((line) => line.startsWith('#')),
-      ['### App', '### Socket', '### Workers', '### Requests', '### Logging', '### Server'],
+      [
+        '### App',
+        '### Socket',
+        '### Workers',
+        '### Requests',
+        '### Logging',
+        '### Server',
+        '### Development',
+      ],
     );
     for (const [, row] of rows) {
       assert.equal(lines.filter((line) => line.includes(`| \`${row.env}\` |`)).length, 1, row.env);
     }
     assert.ok(
       lines.includes(
-        '| `-w`, `--workers N` | `WEB_CONCURRENCY` | `workers` | one per CPU, within cgroup quota | at once | How many worker processes run the app. |',
+        '| `-w`, `--workers N` | `WEB_CONCURRENCY` | `workers` | one per CPU, within cgroup quota; 1 with --watch | at once | How many worker processes run the app. |',
       ),
     );
   });

@@ -149,8 +149,13 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
     }
     previous = token;
   }
+  const isDevelopment = positionals[0] === DEV;
+  if (isDevelopment) {
+    positionals.shift();
+    noteDevelopment(line.given);
+  }
   const [first, ...others] = positionals;
-  const name = commandNamed(first);
+  const name = isDevelopment ? undefined : commandNamed(first);
   for (const [flag, rawName] of flagsOfVerbs) {
     const { of } = verbFlags[flag];
     if (name && of.includes(name)) continue;
@@ -267,6 +272,17 @@ function refuseValueOfSwitch(before: Token | undefined, argument: string): void 
   throw new UserError(
     `unexpected argument ${JSON.stringify(argument)} after ${before.rawName}: write --${row.flag}=${argument}`,
   );
+}
+
+/** The word before the app that means `--watch`. */
+const DEV = 'dev';
+
+function noteDevelopment(given: Map<SettingName, Source>): void {
+  const before = given.get('watch');
+  if (before?.origin.name === '--no-watch') {
+    throw new UserError(`${DEV} and --no-watch do not go together: leave one of them out`);
+  }
+  given.set('watch', { value: 'true', origin: { from: 'flag', name: DEV } });
 }
 
 function commandNamed(word: string | undefined): CommandName | undefined {

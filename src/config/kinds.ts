@@ -20,6 +20,9 @@ export interface Schema {
   minItems?: number;
 }
 
+/** A host and a port. */
+export type TcpAddress = Extract<Address, { kind: 'tcp' }>;
+
 /** How a value is read and shown. */
 export interface Kind<T> {
   /** The word that stands for a value in `--help`, e.g. `SECONDS`; empty for a switch. */
@@ -32,6 +35,8 @@ export interface Kind<T> {
   show(value: T): string;
   /** What `accept` takes, for editors: the types, and what else of it a schema can say. */
   schema: Schema;
+  /** What a switch may say after `=` in place of nothing, e.g. `HOST:PORT`. */
+  optional?: string;
   /** A repeated flag adds to the value, where otherwise the last one wins; its text is separated by commas. */
   isList?: true;
   /** The value itself looks like a flag: `--node-options --expose-gc`. */
@@ -217,6 +222,26 @@ export const onOff: Kind<boolean> = kind(
   },
   'boolean',
 );
+
+/** Where a debugger reaches a worker: on, which is the address that Node's own flag has, or a port, or HOST:PORT. */
+export const inspectorAddress: Kind<TcpAddress | undefined> = {
+  placeholder: '',
+  optional: 'HOST:PORT',
+  parse(value) {
+    const [host, port] = ['127.0.0.1', 9229];
+    if (/^\d+$/.test(value) && value.length > 1) return inspectorAddress.parse(`${host}:${value}`);
+    try {
+      return onOff.parse(value) ? { kind: 'tcp', host, port } : undefined;
+    } catch {
+      const address = parseAddress(value);
+      if (address.kind === 'tcp') return address;
+      throw new Error('expected PORT or HOST:PORT');
+    }
+  },
+  accept: (value) => inspectorAddress.parse(String(value)),
+  show: (value) => (value === undefined ? 'false' : formatAddress(value)),
+  schema: { anyOf: [{ type: 'boolean' }, { type: 'string' }] },
+};
 
 /** One of these words. */
 export const choice = <const T extends string>(placeholder: string, ...choices: T[]): Kind<T> =>

@@ -142,15 +142,25 @@ function readSettings(
 ): Pick<Loaded, 'config' | 'origins'> {
   const config: Partial<Record<SettingName, unknown>> = {};
   const origins: Partial<Record<SettingName, Origin>> = {};
+  const modes = (['watch', 'inspect'] as const).filter((name) => {
+    const source = sources.get(name);
+    return source && readValue(name, settings[name], source);
+  });
   for (const [name, row] of rows) {
     const source = sources.get(name);
-    origins[name] = source?.origin ?? { from: 'default' };
-    config[name] = source ? readValue(name, row, source) : defaultOf(row, machine);
+    const mode = source ? undefined : modes.find((one) => row.defaultWith && one in row.defaultWith);
+    origins[name] = source?.origin ?? { from: 'default', ...(mode && { with: mode }) };
+    config[name] = source
+      ? readValue(name, row, source)
+      : mode
+        ? row.defaultWith![mode]
+        : defaultOf(row, machine);
   }
   const loaded = { config: config as Config, origins: origins as Record<SettingName, Origin> };
   refuseUnixOnlySettings(loaded.config, sources);
   refuseLoneJitter(loaded.config, sources);
   refuseOddAdoptions(loaded.config, sources);
+  refuseLoneExtra(loaded.config, sources);
   return loaded;
 }
 
@@ -201,6 +211,18 @@ function refuseOddAdoptions({ bind, adopt }: Config, sources: ReadonlyMap<Settin
     throw invalid('adopt', source, `expected the address of a --bind, but ${stranger} is none of them`);
   if (bound.every((one) => taken.includes(one)))
     throw invalid('adopt', source, 'expected one --bind at least to stay for the first port of the app');
+}
+
+/** In a config file it waits for the day when somebody watches. */
+function refuseLoneExtra({ watch, watchExtra }: Config, sources: ReadonlyMap<SettingName, Source>): void {
+  const source = sources.get('watchExtra');
+  if (!source || watch || source.origin.from === 'file') return;
+  const value = settings.watchExtra.kind.show(watchExtra!);
+  throw invalid(
+    'watchExtra',
+    { ...source, value },
+    'it adds to --watch, which is off; set that as well, or drop this',
+  );
 }
 
 /** The text that was given; for other data the text that means the same. */

@@ -10,8 +10,8 @@ export type GivenOrigin =
   | { from: 'env'; name: string }
   | { from: 'file'; name: string; line?: number };
 
-/** Where a value came from. */
-export type Origin = GivenOrigin | { from: 'default' };
+/** Where a value came from; `with` names the setting that makes its default another one. */
+export type Origin = GivenOrigin | { from: 'default'; with?: 'watch' | 'inspect' };
 
 /** A value before it is read: text, or from a config file any data. */
 export interface Source {

@@ -39,7 +39,7 @@ export function usage(): string {
     USAGE,
     '',
     '<app> is the file of a Fastify app, such as ./dist/app.js; <command> is for a running server.',
-    'fasticorn --help shows the options.',
+    'fasticorn dev <app> reloads on changes; fasticorn --help shows the options.',
   ].join('\n');
 }
 
@@ -107,7 +107,13 @@ function briefEntry(row: Setting<unknown>): Entry {
 }
 
 function fullEntry(row: Setting<unknown>): Entry {
-  return { left: leftOf(row), paragraphs: [row.help.split(' '), [defaultNote(row), `[env: ${row.env}]`]] };
+  return {
+    left: leftOf(row),
+    paragraphs: [
+      row.help.split(' '),
+      [defaultNote(row), ...otherDefaults(row).map((one) => `[${one}]`), `[env: ${row.env}]`],
+    ],
+  };
 }
 
 function leftOf(row: Setting<unknown>): string {
@@ -181,7 +187,9 @@ export function markdownReference(): string {
           [...(row.short ? [`-${row.short}`] : []), longFlag(row)].map(code).join(', '),
           code(row.env),
           row.inFile === false ? '' : code(name),
-          row.defaultText ? prose(row.defaultText) : code(defaultText(row)),
+          [row.defaultText ? prose(row.defaultText) : code(defaultText(row)), ...otherDefaults(row)].join(
+            '; ',
+          ),
           afterReload[row.applies],
           prose(row.help),
         ]);
@@ -285,6 +293,7 @@ function shortColumn(short: string | undefined): string {
 }
 
 function longFlag(row: Setting<unknown>): string {
+  if (row.kind.optional) return `--${row.flag}[=${row.kind.optional}]`;
   return isSwitch(row) ? `--[no-]${row.flag}` : `--${row.flag} ${row.kind.placeholder}`;
 }
 
@@ -292,9 +301,15 @@ function defaultText(row: Setting<unknown>): string {
   return row.defaultText ?? row.kind.show(row.default);
 }
 
+/** `3 with --watch` */
+function otherDefaults({ defaultWith = {}, kind }: Setting<unknown>): string[] {
+  return Object.entries(defaultWith).map(([mode, value]) => `${kind.show(value)} with --${mode}`);
+}
+
 function originText(row: Setting<unknown>, origin: Origin): string {
   if (origin.from === 'file') return placeInFile(origin);
   if (origin.from !== 'default') return `${origin.from} ${origin.name}`;
+  if (origin.with) return `default with --${origin.with}`;
   return row.defaultText ? `default: ${row.defaultText}` : 'default';
 }
 

@@ -11,6 +11,7 @@ import {
   choice,
   errorLog,
   group,
+  inspectorAddress,
   integer,
   json,
   type Kind,
@@ -23,6 +24,7 @@ import {
   seconds,
   secondsFrom,
   socketPath,
+  type TcpAddress,
   text,
 } from './kinds.ts';
 
@@ -56,9 +58,11 @@ export interface Setting<T> {
   defaultText?: string;
   /** One of the dozen that one needs first: `--help` shows them. */
   common?: true;
+  /** The default while one of these is on. */
+  defaultWith?: { [Name in 'watch' | 'inspect']?: T };
   /** One or two sentences, without the default. */
   help: string;
-  section: 'App' | 'Socket' | 'Workers' | 'Requests' | 'Logging' | 'Server';
+  section: 'App' | 'Socket' | 'Workers' | 'Requests' | 'Logging' | 'Server' | 'Development';
   applies: Applies;
 }
 
@@ -143,6 +147,7 @@ export const settings = {
     default: (machine: Machine) => machine.cpus,
     defaultText: 'one per CPU, within cgroup quota',
     common: true,
+    defaultWith: { watch: 1 },
     help: 'How many worker processes run the app.',
     section: 'Workers',
     applies: 'live',
@@ -152,6 +157,7 @@ export const settings = {
     flag: 'boot-timeout',
     env: 'FASTICORN_BOOT_TIMEOUT',
     default: 30,
+    defaultWith: { inspect: 86_400 },
     help: 'A worker that is not ready after this time counts as failed and is killed.',
     section: 'Workers',
     applies: 'workers',
@@ -162,6 +168,7 @@ export const settings = {
     env: 'FASTICORN_GRACEFUL_TIMEOUT',
     default: 30,
     common: true,
+    defaultWith: { watch: 3 },
     help: 'How long a stopping worker may take to finish its requests before it is killed.',
     section: 'Workers',
     applies: 'workers',
@@ -173,6 +180,7 @@ export const settings = {
     env: 'FASTICORN_TIMEOUT',
     default: 30,
     common: true,
+    defaultWith: { inspect: 0 },
     help: 'A worker whose event loop has not turned for so long is stuck: it is killed, with its stack in the log. 0 turns this off.',
     section: 'Workers',
     applies: 'workers',
@@ -307,6 +315,7 @@ export const settings = {
     env: 'FASTICORN_PRETTY',
     default: undefined,
     defaultText: 'each log that goes to a terminal',
+    defaultWith: { watch: true },
     help: 'Logs for people (pino-pretty), not JSON lines.',
     section: 'Logging',
     applies: 'workers',
@@ -385,6 +394,38 @@ export const settings = {
     help: 'Node binary that `upgrade` starts the new arbiter with.',
     section: 'Server',
     applies: 'live',
+  }),
+  watch: setting({
+    kind: onOff,
+    flag: 'watch',
+    env: 'FASTICORN_WATCH',
+    common: true,
+    inFile: false,
+    default: false,
+    help: 'Reload when code that the app has loaded changes; an app that fails is waited for. `fasticorn dev` sets this.',
+    section: 'Development',
+    applies: 'restart',
+  }),
+  watchExtra: setting<string[] | undefined>({
+    kind: list(text('PATH')),
+    flag: 'watch-extra',
+    env: 'FASTICORN_WATCH_EXTRA',
+    default: undefined,
+    defaultText: 'none',
+    help: 'With --watch: also watch this file, or all that is in this directory, such as templates. Several: repeat the flag.',
+    section: 'Development',
+    applies: 'restart',
+  }),
+  inspect: setting<TcpAddress | undefined>({
+    kind: inspectorAddress,
+    flag: 'inspect',
+    env: 'FASTICORN_INSPECT',
+    inFile: false,
+    default: undefined,
+    defaultText: 'off',
+    help: 'Let a debugger attach to the worker, on 127.0.0.1:9229 unless said otherwise; to worker 2 on the next port, and so on.',
+    section: 'Development',
+    applies: 'restart',
   }),
 };
 
