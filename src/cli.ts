@@ -56,7 +56,7 @@ async function main(): Promise<number> {
 
 /** `fasticorn relaod` would otherwise start a server, or try to. */
 function refuseMistypedCommand({ app = '', config }: Loaded): void {
-  const command = /^[a-z]+$/.test(app) ? nearest(app, [...verbNames, 'status']) : undefined;
+  const command = /^[a-z]+$/.test(app) ? nearest(app, [...verbNames, 'status', 'dev']) : undefined;
   if (command && !existsSync(resolve(config.chdir ?? '.', app)))
     throw new UserError(`there is no app "${app}"; did you mean the command ${command}?`);
 }

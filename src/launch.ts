@@ -44,7 +44,7 @@ export async function prepareLaunch(
   { env: ownEnv, execArgv, machine }: Surroundings,
 ): Promise<Launch> {
   const { config } = loaded;
-  const env = workerEnv({ env: ownEnv, files: readEnvFiles(loaded), watch: false });
+  const env = workerEnv({ env: ownEnv, files: readEnvFiles(loaded), watch: config.watch });
   const given = config.nodeOptions === undefined ? [] : splitFlags(config.nodeOptions);
   const directory = config.chdir ?? '.';
   await Promise.all([expectKnownFlags(given, loaded, env), expectModules(loaded, directory, env)]);
@@ -59,7 +59,8 @@ export async function prepareLaunch(
     flags: [
       ...execArgv,
       ...(heap === undefined ? [] : [`--max-old-space-size=${heap}`]),
-      ...(typeScript ? ['--enable-source-maps', ...typeScript.flags] : []),
+      ...(typeScript || config.watch ? ['--enable-source-maps'] : []),
+      ...(typeScript?.flags ?? []),
       ...given,
       ...preloads,
     ],

@@ -63,7 +63,9 @@ export type Order =
   /** `abandoned` are descriptors of sockets that nobody will accept on any more: their queues are emptied as well. */
   | { type: 'leave'; how: Farewell; abandoned: readonly number[] }
   /** The log files have been moved away: open them anew. */
-  | { type: 'reopen' };
+  | { type: 'reopen' }
+  /** Let a debugger attach: nobody else has the port now. */
+  | { type: 'inspect'; host: string; port: number };
 
 /** What a worker tells of itself about once a second. */
 export interface Beat {
@@ -90,6 +92,8 @@ export type Report =
   | { type: 'failed'; exitCode: number; message: string; stack?: string | undefined }
   /** An error that the app did not catch: the worker drains by itself and wants to be replaced. */
   | { type: 'broken'; stack: string | undefined }
+  /** A worker that was told to leave takes no request any more; only said with --watch. */
+  | { type: 'silent' }
   /** The worker itself received SIGTERM: it goes on until the arbiter has a replacement. */
   | { type: 'asked-to-leave' };
 

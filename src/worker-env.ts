@@ -23,7 +23,11 @@ export interface EnvSources {
 
 /** What is in the arbiter's environment wins over the files, as with Node's --env-file, and a later file over an earlier. */
 export function workerEnv({ env, files, watch }: EnvSources): Environment {
-  return Object.assign({ NODE_ENV: watch ? 'development' : 'production' }, ...files, env);
+  const defaults = watch
+    ? // Has Node tell over the IPC channel what a worker loads: what `node --watch` sets for its child.
+      { NODE_ENV: 'development', WATCH_REPORT_DEPENDENCIES: '1' }
+    : { NODE_ENV: 'production' };
+  return Object.assign(defaults, ...files, env);
 }
 
 /**

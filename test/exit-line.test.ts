@@ -9,7 +9,7 @@ import type { WorkerExit } from '../src/arbiter/worker-handle.ts';
 
 const limits: Limits = {
   ...{ bootTimeout: 30_000, gracefulTimeout: 20_000, timeout: 30_000, maxRequests: Infinity },
-  ...{ maxRequestsJitter: 0, maxMemory: Infinity, maxLifetime: Infinity },
+  ...{ maxRequestsJitter: 0, maxMemory: Infinity, maxLifetime: Infinity, probation: 500 },
 };
 const serving = { everReady: true, ending: undefined };
 const starting = { everReady: false, ending: undefined };

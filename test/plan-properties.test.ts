@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Action, PROBATION, plan } from '../src/arbiter/plan.ts';
+import { PROBATION } from '../src/arbiter/limits.ts';
+import { type Action, plan } from '../src/arbiter/plan.ts';
 import {
   current,
   type Generation,

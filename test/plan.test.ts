@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { PROBATION, plan, QUICK_LIMIT } from '../src/arbiter/plan.ts';
+import { PROBATION } from '../src/arbiter/limits.ts';
+import { plan, QUICK_LIMIT } from '../src/arbiter/plan.ts';
 import * as state from '../src/arbiter/state.ts';
 import { limits, Simulation } from './support/simulation.ts';
 

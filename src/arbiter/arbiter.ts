@@ -13,9 +13,11 @@ import { beatEvery } from '../protocol.ts';
 import type { Status } from '../status.ts';
 import type { ControlFace } from './control.ts';
 import { setupOf } from './crew.ts';
+import type { Development } from './development.ts';
 import { Fleet } from './fleet.ts';
 import { Generations, type GenerationsOptions, STOPPING } from './generations.ts';
 import { Hooks } from './hooks.ts';
+import { Inspection } from './inspection.ts';
 import { limitsOf } from './limits.ts';
 import { countOf } from './lines.ts';
 import type { Listener } from './listener.ts';
@@ -58,6 +60,7 @@ export class Arbiter {
   readonly #fleet: Fleet;
   readonly #generations: Generations;
   readonly #succession: Succession;
+  readonly #inspection: Inspection | undefined;
   /** The clock by which silence is counted, and its period in milliseconds. */
   #tick: { every: number; timer: NodeJS.Timeout } | undefined;
   #title = '';
@@ -73,7 +76,8 @@ export class Arbiter {
     this.#log = log;
     const hooks = new Hooks(invocation, log);
     this.#hooks = hooks;
-    const state = change.initialState(loaded.config.workers, limitsOf(loaded.config), office.isContested);
+    const { workers, watch, inspect } = loaded.config;
+    const state = change.initialState(workers, limitsOf(loaded.config), office.isContested, watch);
     const fleet = new Fleet(state, { number: 1, ...setupOf(loaded.app, loaded, launch), listeners }, log, {
       publish: () => void this.#generations.publish(),
       rollBack: (why) => this.#generations.rollBack(why),
@@ -85,6 +89,7 @@ export class Arbiter {
     });
     this.#fleet = fleet;
     this.#generations = new Generations({ fleet, office, hooks, log, pathEvents, predecessor, reconfigure });
+    if (inspect) this.#inspection = new Inspection(fleet, inspect, log);
     this.#succession = new Succession({
       ...{ fleet, generations: this.#generations, office, log, invocation },
       end: (how, why) => this.#end(how, why),
@@ -107,9 +112,11 @@ export class Arbiter {
     );
     for (const note of launch.notes) this.#log.info(note);
     this.#hooks.emit({ type: 'onStarting', pid, version, app, addresses, workers });
+    const development = config.watch ? await this.#develop(app) : undefined;
     this.#fleet.settle();
     await office.openControl(this.#face());
     const exitCode = await this.#finished;
+    development?.close();
     this.#fleet.close();
     clearInterval(this.#tick?.timer);
     for (const listener of this.#fleet.listeners) {
@@ -122,6 +129,14 @@ export class Arbiter {
     await this.#hooks.close();
     if (exitCode === ExitCode.ok) this.#log.info('stopped');
     return exitCode;
+  }
+
+  async #develop(app: string): Promise<Development> {
+    const { Development } = await import('./development.ts');
+    const { loaded } = this.#options;
+    return new Development({
+      ...{ app, config: loaded.config, fleet: this.#fleet, generations: this.#generations, log: this.#log },
+    });
   }
 
   #onSignal(signal: string, command: Command): void {
@@ -229,6 +244,7 @@ export class Arbiter {
   }
 
   #onSettled(): void {
+    this.#inspection?.assign();
     this.#keepTime();
     const { running, state } = this.#fleet;
     const name = running.loaded.config.procName ?? running.app;

@@ -41,6 +41,18 @@ export interface FleetOwner {
   emit(happening: Happening): void;
 }
 
+/** Who wants to know about the code that workers run; only in development. */
+export interface CodeObserver {
+  /**
+   * A worker says over the channel what is not meant for the arbiter.
+   *
+   * @param startedAt when it was spawned; milliseconds of the wall clock.
+   */
+  heard(message: unknown, generation: number, startedAt: number): void;
+  /** A worker could not boot; returns the stack as people are to see it. */
+  failed(stack: string | undefined, generation: number): string | undefined;
+}
+
 type FailedReport = Extract<Report, { type: 'failed' }>;
 
 /** The workers of all generations. */
@@ -54,6 +66,11 @@ export class Fleet {
   readonly #failures = new Map<number, FailedReport>();
   /** Workers that met an error that the app did not catch, until their exit is seen. */
   readonly #broken = new Set<number>();
+  /** Those that were told to leave and take no request any more; only known with --watch. */
+  readonly #silent = new Set<number>();
+  #onAlone: () => void = () => {};
+  /** To be set before the first worker is started. */
+  observer: CodeObserver | undefined;
   /** The last exits, newest first. */
   readonly exits: ExitNote[] = [];
   /** What the newest worker has taken the app for, in words. */
@@ -75,6 +92,11 @@ export class Fleet {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** The level of what is as usual: in development it happens with each save. */
+  get #chatter(): 'info' | 'debug' {
+    return this.observer ? 'debug' : 'info';
   }
 
   /** What the generation that serves is made from. */
@@ -121,6 +143,33 @@ export class Fleet {
     return this.#crew.handle(id);
   }
 
+  /** Tells a worker. */
+  tell(id: number, order: Order): void {
+    this.#crew.handle(id)?.tell(order);
+  }
+
+  /**
+   * Resolves when only workers of the newest generation take requests, at the latest after so many milliseconds: one
+   * that is stopped in a debugger cannot say so. For --watch.
+   */
+  async alone(limit: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#onAlone = resolve;
+      timer = setTimeout(resolve, limit);
+      this.#lookWhetherAlone();
+    });
+    clearTimeout(timer);
+  }
+
+  #lookWhetherAlone(): void {
+    const { number } = newest(this.#state);
+    const others = this.#state.workers.filter(
+      ({ id, generation, phase }) => generation !== number && phase !== 'booting' && !this.#silent.has(id),
+    );
+    if (others.length === 0) this.#onAlone();
+  }
+
   /** Does what the plan says until it says nothing more, and sees to it that it is asked again in time. */
   settle(): void {
     this.#owner.settling();
@@ -136,6 +185,7 @@ export class Fleet {
       break;
     }
     this.#forgetGenerations();
+    this.#lookWhetherAlone();
     this.#owner.settled();
   }
 
@@ -165,7 +215,7 @@ export class Fleet {
         break;
       case 'retire': {
         const line = retireLine(action.why, current(this.#state).number);
-        if (line) this.#log.info(`${this.#nameOf(action.id)} ${line}`);
+        if (line) this.#log[this.#chatter](`${this.#nameOf(action.id)} ${line}`);
         this.change((state, now) => change.retired(state, action.id, action.farewell, now));
         this.#crew.dismiss(action.id, action.farewell, this.shared ?? this.running.listeners);
         break;
@@ -189,8 +239,10 @@ export class Fleet {
     const id = this.#state.nextId;
     this.change((state, now) => change.spawned(state, generation, slot, now, Math.random()));
     const isPublished = current(this.#state).published === 'yes';
+    const startedAt = Date.now();
     this.#crew.spawn(id, slot, this.#setups.get(generation)!, isPublished, {
       onReport: (report) => this.#onReport(id, report),
+      onStray: (message) => this.observer?.heard(message, generation, startedAt),
       onExit: (how) => this.#onExit(id, how),
     });
   }
@@ -251,6 +303,9 @@ export class Fleet {
         this.change((state, now) => change.broke(state, id, now));
         this.#logDelay(this.#worker(id));
         break;
+      case 'silent':
+        this.#silent.add(id);
+        break;
       case 'asked-to-leave':
         this.change((state) => change.askedToLeave(state, id));
         break;
@@ -264,7 +319,7 @@ export class Fleet {
     const worker = this.#worker(id);
     if (!worker || this.#state.ending || worker.killed) return;
     const { phase, born } = worker;
-    this.#log.info(`${this.#nameOf(id)} is ready`);
+    this.#log[this.#chatter](`${this.#nameOf(id)} is ready`);
     if (phase !== 'ready') return;
     const took = Math.round(performance.now() - born);
     this.#owner.emit({
@@ -279,14 +334,20 @@ export class Fleet {
     const before = this.#state;
     const worker = this.#worker(id)!;
     const failure = this.#failures.get(id);
+    const isBootFailure = worker.phase === 'booting' && !before.ending;
+    const stack =
+      isBootFailure && this.observer
+        ? this.observer.failed(failure?.stack, worker.generation)
+        : failure?.stack;
     const line = exitLine(before, worker, how);
     const name = this.#nameOf(id);
-    if (line && failure) this.#log[line.level](errorFields(failure), failure.message);
+    if (line && failure) this.#log[line.level](errorFields(failure.message, stack), failure.message);
     else if (line) this.#log[line.level](`${name} ${line.text}`);
     this.#note(worker, how, line);
     this.#noteTrialStack(id, failure?.stack);
     this.#failures.delete(id);
     this.#broken.delete(id);
+    this.#silent.delete(id);
     this.#crew.forget(id);
     const reason = failure?.message ?? `${name} ${line?.text ?? 'ended'}`;
     this.change((state, now) =>
@@ -350,6 +411,6 @@ export class Fleet {
   }
 }
 
-function errorFields(failure: FailedReport): object {
-  return failure.stack ? { err: Object.assign(new Error(failure.message), { stack: failure.stack }) } : {};
+function errorFields(message: string, stack: string | undefined): object {
+  return stack ? { err: Object.assign(new Error(message), { stack }) } : {};
 }

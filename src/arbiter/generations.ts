@@ -18,7 +18,7 @@ import { type Listener, openListeners } from './listener.ts';
 import type { Office } from './office.ts';
 import type { PathEvents } from './socket-path.ts';
 import * as change from './state.ts';
-import { newest } from './state.ts';
+import { current, newest } from './state.ts';
 import type { Predecessor } from './upgrade.ts';
 
 /** What generations are made with. */
@@ -38,6 +38,10 @@ export interface GenerationsOptions {
 
 /** The answer to whoever waits for something that a stop has overtaken. */
 export const STOPPING: Outcome = { ok: false, message: 'the server is stopping' };
+/** Why a generation on trial is given up for the next one. */
+const CHANGED_AGAIN = 'the code has changed again';
+/** How long a worker may take to fall silent with --watch, in milliseconds. */
+const SILENT_WITHIN = 1_000;
 
 /** Replaces generations. */
 export class Generations {
@@ -85,6 +89,7 @@ export class Generations {
         const { ok, message } = outcome;
         if (!ok && fleet.state.ending) return STOPPING;
         if (ok) log.info(message);
+        else if (message === CHANGED_AGAIN) log.info(`reload given up: ${CHANGED_AGAIN}`);
         else log.error(`reload failed, everything is as it was: ${message}`);
         const { loaded, number } = fleet.running;
         if (ok) await hooks.use(loaded.hooks);
@@ -95,6 +100,17 @@ export class Generations {
         this.#reloading = undefined;
       });
     return this.#reloading;
+  }
+
+  /** A reload for code that has changed: a generation that is still on trial is not waited for, but given up. */
+  renew(by: string): Promise<Outcome> {
+    const { fleet } = this.#options;
+    const outcome = this.reload(by);
+    if (fleet.state.generations.length > 1) {
+      fleet.change((state) => change.trialFailed(state, CHANGED_AGAIN));
+      fleet.settle();
+    }
+    return outcome;
   }
 
   /** Nobody waits any more for a generation to serve, nor for a config file to be read. */
@@ -125,8 +141,9 @@ export class Generations {
     const { fleet, office, hooks, log } = this.#options;
     const { number, listeners } = fleet.newest;
     const before = fleet.running;
+    const isFirst = current(fleet.state).published !== 'yes';
     try {
-      if (number === 1) {
+      if (isFirst) {
         if (!(await office.assume(listeners))) return;
       } else {
         for (const listener of listeners) if (!(await listener.publish())) return;
@@ -142,12 +159,12 @@ export class Generations {
     this.#enterOffice();
     const took = Math.round(performance.now() - this.#startedAt);
     const addresses = listeners.map(({ address }) => formatAddress(address));
-    if (number === 1) {
+    if (isFirst) {
       log.info(publishedLine(listeners, fleet.shape, took));
       hooks.emit({ type: 'whenReady', pid: process.pid, addresses, took });
     }
     // Before the old workers are told: they empty the queues of sockets that nobody can reach any more.
-    else this.#close(before.listeners);
+    this.#close(before.listeners);
     fleet.settle();
     if (number === 1) return;
     await office.follow(fleet.running.loaded.config);
@@ -157,7 +174,8 @@ export class Generations {
   /** @throws UserError if the configuration is wrong, or an address cannot be had. */
   async #tryGeneration(): Promise<Outcome> {
     const { fleet, log, pathEvents, reconfigure } = this.#options;
-    await this.established;
+    const { patient, generations } = fleet.state;
+    if (!patient || generations[0].published !== 'no') await this.established;
     if (fleet.state.ending) return STOPPING;
     const began = performance.now();
     const wasPaused = fleet.state.paused;
@@ -183,6 +201,7 @@ export class Generations {
     fleet.settle();
     const outcome = await ended;
     if (!outcome.ok) return { ...outcome, stack: fleet.trialStack };
+    if (config.watch) await fleet.alone(SILENT_WITHIN);
     const took = Math.round(performance.now() - began);
     return {
       ok: true,

@@ -5,6 +5,8 @@ import type { Config } from '../config/settings.ts';
 import type { Limits } from './state.ts';
 
 const MIB = 1024 * 1024;
+/** How long new workers have to stay ready, in milliseconds: some apps die of what they started. */
+export const PROBATION = 500;
 
 /** The limits of a generation's workers; 0 in the settings stands for none. */
 export function limitsOf(config: Config): Limits {
@@ -16,6 +18,8 @@ export function limitsOf(config: Config): Limits {
     maxRequestsJitter: config.maxRequestsJitter,
     maxMemory: orNone(config.maxMemory * MIB),
     maxLifetime: orNone(config.maxLifetime * 1000),
+    // Who has saved a file reloads the page at once.
+    probation: config.watch ? 0 : PROBATION,
   };
 }
 

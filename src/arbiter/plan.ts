@@ -36,8 +36,6 @@ export interface Plan {
 
 /** What a quick stop gives a worker: one second for its requests, and what its onClose hooks need. */
 export const QUICK_LIMIT = 3_000;
-/** How long all workers of a generation on trial have to be ready until it is believed: some apps die of what they started. */
-export const PROBATION = 500;
 
 /** Decides. */
 export function plan(state: State, now: number): Plan {
@@ -99,7 +97,7 @@ function mayBePublished(state: State, generation: Generation, due: Due): boolean
   if (!generation.trial) return ready.length > 0;
   for (let slot = 1; slot <= generation.wanted; slot++) {
     const mine = ready.find((worker) => worker.slot === slot);
-    if (!mine || !due(mine.since + PROBATION)) return false;
+    if (!mine || !due(mine.since + generation.limits.probation)) return false;
   }
   return true;
 }

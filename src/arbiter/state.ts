@@ -15,6 +15,8 @@ export interface Limits {
   maxRequestsJitter: number;
   maxMemory: number;
   maxLifetime: number;
+  /** How long all workers of a generation on trial have to be ready until it is believed. */
+  probation: number;
 }
 
 /** Workers with one configuration and one state of the code. */
@@ -95,6 +97,8 @@ export interface State {
   readonly nextGeneration: number;
   /** Whether any worker has ever been ready: until then a failure to boot ends the start. */
   readonly everReady: boolean;
+  /** Whether a start that fails waits for a reload with better code, rather than end the server. */
+  readonly patient: boolean;
   /** Whether there are to be no workers for now. */
   readonly paused: boolean;
   /** Whether a worker has emptied the accept queue for a graceful stop, and ended well. */
@@ -116,12 +120,13 @@ const LONGEST_DELAY = 10_000;
  *
  * @param onTrial whether every worker has to be ready, and to stay so, before anything is published: as when
  * another server still serves.
+ * @param patient whether a start that fails waits for a reload; on trial it never does.
  */
-export function initialState(wanted: number, limits: Limits, onTrial = false): State {
+export function initialState(wanted: number, limits: Limits, onTrial = false, patient = false): State {
   const first = newGeneration(1, wanted, limits, onTrial);
   return {
     ...{ generations: [first], workers: [], nextId: 1, nextGeneration: 2, ending: undefined },
-    ...{ everReady: false, paused: false, emptied: false, rescued: false },
+    ...{ everReady: false, paused: false, emptied: false, rescued: false, patient: patient && !onTrial },
   };
 }
 
@@ -304,8 +309,18 @@ export function exited(state: State, id: number, now: number, exit: Exit): State
   };
   const { trial } = current(next);
   const startFailed = trial ? trial.failed !== undefined : !state.everReady && gone?.phase !== 'retiring';
+  if (startFailed && state.patient)
+    return gone?.generation === current(next).number ? abandoned(next, gone) : next;
   // On trial others serve from the same sockets, and workers of ours may have taken requests from them already.
   return startFailed ? ending(next, trial ? 'handover' : 'now', exit.exitCode, now) : next;
+}
+
+/** The slot of a worker stays empty: only other code can help. */
+function abandoned(state: State, { generation, slot }: WorkerState): State {
+  return changeGeneration(state, generation, (one) => {
+    const failures = one.slots.get(slot)?.failures ?? 0;
+    return { ...one, slots: new Map(one.slots).set(slot, { failures, retryAt: Number.POSITIVE_INFINITY }) };
+  });
 }
 
 /**

@@ -12,6 +12,8 @@ import { AUTOPSY_FLAGS } from './autopsy.ts';
 /** What becomes of a worker. */
 export interface WorkerEvents {
   onReport(report: Report): void;
+  /** Called with what others than our worker say over the channel: Node, and the app. */
+  onStray?(message: unknown): void;
   /** Called exactly once, also if the process could not be started at all. */
   onExit(how: WorkerExit): void;
 }
@@ -58,7 +60,7 @@ export class WorkerHandle {
     };
     const child = this.#child;
     child.on('message', (message: Envelope<Report> | null) => {
-      if (message?.key !== this.#key) return;
+      if (message?.key !== this.#key) return events.onStray?.(message);
       const report = message.content;
       if (report.type === 'beat') this.beat = report.beat;
       events.onReport(report);

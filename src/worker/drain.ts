@@ -4,7 +4,7 @@
  */
 import * as net from 'node:net';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
-import { CUT_BEFORE, IDLE_GRACE } from '../timing.ts';
+import { CUT_BEFORE } from '../timing.ts';
 import type { Connections } from './connections.ts';
 
 /** How often the connections are looked at, in milliseconds. */
@@ -27,6 +27,10 @@ export interface Draining {
   closeApp(): Promise<unknown>;
   /** In seconds. */
   gracefulTimeout: number;
+  /** How long idle connections are left for their clients to close, in seconds. */
+  idleGrace: number;
+  /** Called when there is nothing that a new request could come from, if idle connections are not left open. */
+  onSilent(): void;
 }
 
 /** A server, and what is to become of those who wait to be accepted. */
@@ -61,7 +65,7 @@ export class Drain {
    * @returns how many connections had to be cut with something unfinished on them.
    */
   async run(): Promise<number> {
-    const { listening, connections, closeApp, stopListening } = this.#draining;
+    const { listening, connections, closeApp, stopListening, onSilent } = this.#draining;
     connections.closeAfterResponse();
     stopListening();
     const left = listening.filter(({ queue }) => queue === 'leave');
@@ -71,7 +75,12 @@ export class Drain {
     if (emptied.length > 0) await this.#emptyQueues(anyPort ? this.#start + PORT_GRACE : Infinity);
     stopAccepting(emptied);
 
-    const idleGrace = Math.min(IDLE_GRACE * 1000, this.#patience);
+    const idleGrace = Math.min(this.#draining.idleGrace * 1000, this.#patience);
+    if (idleGrace === 0) {
+      connections.endIdle(this.#start, idleGrace);
+      for (let turns = 0; turns < 3; turns++) await turn();
+      onSilent();
+    }
     while (performance.now() < this.#deadline && (this.#hurried ? connections.busy : connections.size) > 0) {
       connections.endIdle(this.#start, idleGrace);
       await sleep(LOOK);

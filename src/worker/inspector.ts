@@ -3,6 +3,7 @@
  * meant for workers that are stuck, and is sent to all of a group by those who want logs to be opened anew.
  */
 import * as inspector from 'node:inspector';
+import type { Logger } from '../log.ts';
 
 /** Returns what closes the inspector if somebody has opened it since; to be called now and then, where nothing is stuck. */
 export function inspectorGuard(warn: (text: string) => void): () => void {
@@ -13,4 +14,21 @@ export function inspectorGuard(warn: (text: string) => void): () => void {
     inspector.close();
     warn("a signal (SIGUSR1) had opened Node's inspector in this worker; it is closed again");
   };
+}
+
+/** Lets a debugger attach, and says where. */
+export function openInspector({ host, port }: { host: string; port: number }, log: Logger): void {
+  try {
+    // If it fails, Node says why on standard error, and goes on.
+    inspector.open(port, host);
+  } catch (error) {
+    log.warn(`no debugger can attach: ${(error as Error).message}`);
+  }
+  const url = inspector.url();
+  if (url) log.info(`a debugger can attach at ${new URL(url).host}`);
+}
+
+/** Sends debuggers away, and lets go of the port. */
+export function closeInspector(): void {
+  if (inspector.url() !== undefined) inspector.close();
 }

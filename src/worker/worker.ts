@@ -10,6 +10,7 @@ import { ExitCode, UserError } from '../errors.ts';
 import { removeIfSame } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
+import { IDLE_GRACE } from '../timing.ts';
 import { accessLine, logUpgrades, remember } from './access-log.ts';
 import { Adoption, closeQuietly } from './adoption.ts';
 import { isRequestNoise } from './app-log.ts';
@@ -20,7 +21,7 @@ import { Drain, type Draining } from './drain.ts';
 import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
-import { inspectorGuard } from './inspector.ts';
+import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
 import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
 import { discourageClusters } from './node-cluster.ts';
@@ -121,12 +122,15 @@ class Worker {
       closeApp,
       gracefulTimeout,
       stopListening: () => adoption.close(),
+      // Nobody is to see old code once the new one serves, and a browser asks again by itself.
+      idleGrace: config.watch ? 0 : IDLE_GRACE,
+      onSilent: () => report({ type: 'silent' }),
     };
     if (config.requestTimeout > 0)
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     report({ type: 'ready', shape: app.shape });
     if (this.#early) void this.#leave(this.#early);
-    const guardInspector = inspectorGuard((text) => this.#log.logger.warn(text));
+    const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
     startHeartbeat({
       connections,
       every: beatEvery(config.timeout),
@@ -149,6 +153,9 @@ class Worker {
       case 'reopen':
         this.#log.reopen();
         this.#accessLog?.reopen();
+        break;
+      case 'inspect':
+        openInspector(order, this.#log.logger);
     }
   }
 
@@ -180,6 +187,8 @@ class Worker {
   }
 
   async #leave({ how, abandoned }: Leave): Promise<void> {
+    // Its port is the successor's; and with a debugger attached the process would not end by itself.
+    if (this.#order.config.inspect) closeInspector();
     if (!this.#serving) {
       if (!this.#mayHaveConnections) process.exit(0);
       this.#early = { how, abandoned };

@@ -2,6 +2,7 @@
  * A server without processes: a clock, a state, and what the plan makes of it, carried out as the arbiter does.
  */
 import assert from 'node:assert/strict';
+import { PROBATION } from '../../src/arbiter/limits.ts';
 import { type Action, plan } from '../../src/arbiter/plan.ts';
 import * as state from '../../src/arbiter/state.ts';
 import { ExitCode } from '../../src/errors.ts';
@@ -10,6 +11,7 @@ import { ExitCode } from '../../src/errors.ts';
 export const limits: state.Limits = {
   ...{ bootTimeout: 30_000, gracefulTimeout: 20_000, timeout: 10_000 },
   ...{ maxRequests: Infinity, maxRequestsJitter: 0, maxMemory: Infinity, maxLifetime: Infinity },
+  probation: PROBATION,
 };
 
 /** So many times in a row the plan may want something more before it is said to go in circles. */

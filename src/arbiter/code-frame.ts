@@ -1,0 +1,56 @@
+/**
+ * The line of code that an error comes from, as Node shows it of an error that nobody catches. Knows stacks and files.
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** A place in a file, counted from 1. */
+interface Place {
+  path: string;
+  line: number;
+  column: number;
+}
+
+/** A frame of Node's own before the stack: place, line, and carets. */
+const FRAME = /^(?:file:\/\/)?\/.*:\d+\n.*\n\s*[\^~]+/;
+
+/** The stack, with the place of its first line of code of the app's own in front, if that can be found and read. */
+export function withFrame(stack: string): string {
+  const place = FRAME.test(stack) ? undefined : placesIn(stack)[0];
+  if (!place) return stack;
+  let code: string | undefined;
+  try {
+    code = readFileSync(place.path, 'utf8').split(/\r?\n/)[place.line - 1];
+  } catch {
+    return stack;
+  }
+  // Minified, or not what was run.
+  if (code === undefined || code.length > 300 || place.column > code.length + 1) return stack;
+  const margin = code.slice(0, place.column - 1).replace(/[^\t]/g, ' ');
+  return `${place.path}:${place.line}\n${code}\n${margin}^\n\n${stack}`;
+}
+
+/** The files that a stack names, but for installed packages. */
+export function filesIn(stack: string): string[] {
+  const head = /^(?:file:\/\/)?\/.*?(?=:\d+(\n|$))/m.exec(stack)?.[0];
+  return [...(head ? [pathOf(head)] : []), ...placesIn(stack).map(({ path }) => path)];
+}
+
+function placesIn(stack: string): Place[] {
+  const found = stack.matchAll(/^\s+at .*?((?:file:\/\/)?\/[^()\n]*?):(\d+):(\d+)\)?$/gm);
+  return [...found]
+    .map(([, name = '', line, column]) => ({
+      path: pathOf(name),
+      line: Number(line),
+      column: Number(column),
+    }))
+    .filter(({ path }) => !path.includes('/node_modules/') && !path.startsWith(OURS));
+}
+
+const OURS = fileURLToPath(new URL('..', import.meta.url));
+
+/** Loaders put queries behind names. */
+function pathOf(name: string): string {
+  const path = name.startsWith('file:') ? fileURLToPath(name.replace(/[?#].*$/, '')) : name;
+  return path.replace(/\?.*$/, '');
+}

@@ -1,0 +1,108 @@
+/**
+ * `--watch`: has what workers load watched, and reloads when it changes. Loaded only then. Knows what Node says about
+ * imports, and what a failed start needs; how files are watched is the business of `watcher.ts`.
+ */
+import { existsSync, realpathSync } from 'node:fs';
+import { isAbsolute, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Config } from '../config/settings.ts';
+import type { Logger } from '../log.ts';
+import { filesIn, withFrame } from './code-frame.ts';
+import type { CodeObserver, Fleet } from './fleet.ts';
+import type { Generations } from './generations.ts';
+import { newest } from './state.ts';
+import { Watcher } from './watcher.ts';
+
+/** What is watched, and who is to reload. */
+export interface DevelopmentOptions {
+  app: string;
+  config: Config;
+  fleet: Fleet;
+  generations: Generations;
+  log: Logger;
+}
+
+/** The most files that a line names. */
+const MOST_NAMED = 3;
+
+/** Reloads on changes. */
+export class Development implements CodeObserver {
+  readonly #options: DevelopmentOptions;
+  readonly #root: string;
+  readonly #watcher: Watcher;
+
+  constructor(options: DevelopmentOptions) {
+    const { app, config, fleet, generations, log } = options;
+    const directory = config.chdir ?? process.cwd();
+    this.#options = options;
+    this.#root = realpathSync(directory);
+    this.#watcher = new Watcher({
+      root: this.#root,
+      onChange: (paths) => void this.#reload(paths),
+      warn: (text) => log.warn(text),
+    });
+    // As they were typed: the links in them may lead elsewhere one day.
+    this.#watcher.keep(resolve(directory, app.replace(/:[\w$]+$/, '')));
+    if (config.config) this.#watcher.keep(config.config);
+    for (const path of config.watchExtra ?? []) this.#watcher.keepAll(path);
+    // What npm, pnpm and Yarn write when they have installed something: watching every package would be too much.
+    this.#watchInstalls(`${this.#root}/node_modules`);
+    fleet.observer = this;
+    void generations.established.then(() => this.#watcher.relax());
+  }
+
+  close(): void {
+    this.#watcher.close();
+  }
+
+  /** Node says what it is about to load, also what it looks for in vain, if it was asked to by an environment variable. */
+  heard(message: unknown, generation: number, startedAt: number): void {
+    const { 'watch:require': required, 'watch:import': imported } = Object(message) as Record<
+      string,
+      unknown
+    >;
+    for (const name of [required, imported].flat()) {
+      const path = typeof name === 'string' ? pathOf(name) : undefined;
+      if (path === undefined) continue;
+      const [, packages] = /^(.*?\/node_modules)\//.exec(path) ?? [];
+      if (packages === undefined) this.#watcher.add(path, generation, startedAt);
+      else if (existsSync(packages)) this.#watchInstalls(packages);
+    }
+  }
+
+  failed(stack: string | undefined, generation: number): string | undefined {
+    for (const path of stack === undefined ? [] : filesIn(stack))
+      this.#watcher.add(path, generation, Infinity);
+    // The file that is missing, or was never told of, may be any.
+    if (newest(this.#options.fleet.state).number === generation) this.#watcher.suspectAll();
+    return stack && withFrame(stack);
+  }
+
+  async #reload(paths: string[]): Promise<void> {
+    const names = paths.slice(0, MOST_NAMED).map((path) => {
+      const name = relative(this.#root, path);
+      return name.startsWith('..') ? path : name;
+    });
+    const more = paths.length - names.length;
+    const { generations, fleet } = this.#options;
+    const outcome = await generations.renew(
+      `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''} changed`,
+    );
+    if (!outcome.ok) return;
+    this.#watcher.relax();
+    this.#watcher.forgetBefore(fleet.running.number);
+  }
+
+  #watchInstalls(packages: string): void {
+    for (const name of ['.package-lock.json', '.modules.yaml', '.yarn-state.yml', '.yarn-integrity'])
+      this.#watcher.keep(`${packages}/${name}`);
+  }
+}
+
+/** The file that Node loads; undefined for what is none, such as `node:http`. Loaders put queries behind names. */
+function pathOf(name: string): string | undefined {
+  if (isAbsolute(name)) return name.replace(/\?.*$/, '');
+  return name.startsWith('file:')
+    ? fileURLToPath(name.replace(/[?#].*$/, '')).replace(/\?.*$/, '')
+    : undefined;
+}
