@@ -2,6 +2,7 @@
  * `--watch`: has what workers load watched, and reloads when it changes. Loaded only then. Knows what Node says about
  * imports, and what a failed start needs; how files are watched is the business of `watcher.ts`.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { isAbsolute, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,12 +25,16 @@ export interface DevelopmentOptions {
 
 /** The most files that a line names. */
 const MOST_NAMED = 3;
+/** How long Node may take to check the syntax of a file, in milliseconds. */
+const CHECK_LIMIT = 3_000;
 
 /** Reloads on changes. */
 export class Development implements CodeObserver {
   readonly #options: DevelopmentOptions;
   readonly #root: string;
   readonly #watcher: Watcher;
+  #changed: string[] = [];
+  #lastHeard: string | undefined;
 
   constructor(options: DevelopmentOptions) {
     const { app, config, fleet, generations, log } = options;
@@ -65,8 +70,10 @@ export class Development implements CodeObserver {
       const path = typeof name === 'string' ? pathOf(name) : undefined;
       if (path === undefined) continue;
       const [, packages] = /^(.*?\/node_modules)\//.exec(path) ?? [];
-      if (packages === undefined) this.#watcher.add(path, generation, startedAt);
-      else if (existsSync(packages)) this.#watchInstalls(packages);
+      if (packages === undefined) {
+        this.#watcher.add(path, generation, startedAt);
+        this.#lastHeard = path;
+      } else if (existsSync(packages)) this.#watchInstalls(packages);
     }
   }
 
@@ -75,10 +82,31 @@ export class Development implements CodeObserver {
       this.#watcher.add(path, generation, Infinity);
     // The file that is missing, or was never told of, may be any.
     if (newest(this.#options.fleet.state).number === generation) this.#watcher.suspectAll();
-    return stack && withFrame(stack);
+    return stack && withFrame(this.#withSyntax(stack));
+  }
+
+  /** Node says where the syntax of a module is wrong only to those who have it check a file. */
+  #withSyntax(stack: string): string {
+    if (!stack.startsWith('SyntaxError')) return stack;
+    for (const path of this.#suspects) {
+      const { stderr } = spawnSync(process.execPath, ['--check', path], {
+        encoding: 'utf8',
+        timeout: CHECK_LIMIT,
+      });
+      const frame = /^(file:|\/).*:\d+\n.*\n\s*[\^~]+/.exec(stderr)?.[0];
+      if (frame) return `${frame}\n\n${stack}`;
+    }
+    return stack;
+  }
+
+  /** The files whose syntax may be wrong: those that were changed last, and what a worker was about to load. */
+  get #suspects(): string[] {
+    const found = [...this.#changed.slice(0, MOST_NAMED), ...(this.#lastHeard ? [this.#lastHeard] : [])];
+    return found.filter((path) => /\.[cm]?js$/.test(path));
   }
 
   async #reload(paths: string[]): Promise<void> {
+    this.#changed = paths;
     const names = paths.slice(0, MOST_NAMED).map((path) => {
       const name = relative(this.#root, path);
       return name.startsWith('..') ? path : name;

@@ -225,10 +225,13 @@ export class Watcher {
         return true;
       }
     }
-    if (this.#links.has(path)) {
-      const [before, after] = [this.#links.get(path), realPath(path)];
+    const [before, after] = [
+      this.#links.get(path),
+      statOf(path, lstatSync)?.isSymbolicLink() ? realPath(path) : undefined,
+    ];
+    if (before !== after) {
       this.#links.set(path, after);
-      if (before !== undefined && before !== after && this.#leadsToFile(before)) return true;
+      if (before !== undefined && this.#leadsToFile(before)) return true;
     }
     if (file || statOf(path) === undefined) return false;
     if (this.#whole.has(dirname(path)) && !IGNORED.test(path.slice(path.lastIndexOf(sep) + 1))) {

@@ -2,6 +2,7 @@
  * The worker's end of the channel to the arbiter. The app sees it as well, under `process.send` and `disconnect`: what
  * it does there must neither pass for ours nor cut us off.
  */
+import { createRequire } from 'node:module';
 import type { Envelope, Order, Report } from '../protocol.ts';
 
 /** Comes with the first order; what the arbiter believes carries it. */
@@ -24,6 +25,15 @@ export function report(content: Report, then: () => void = () => {}): void {
   if (process.channel && process.send && key !== undefined) {
     process.send({ key, content } satisfies Envelope<Report>, undefined, undefined, then);
   } else then();
+}
+
+/**
+ * For --watch: tells which CommonJS files are loaded, in the form in which Node tells it. Node forgets those that a
+ * module which is imported re-exports, and those that loaders such as jiti run.
+ */
+export function reportLoaded(): void {
+  const { cache } = createRequire(import.meta.url);
+  process.send?.({ 'watch:require': Object.keys(cache).filter((file) => !file.includes('/node_modules/')) });
 }
 
 /** Has the app's `process.disconnect()` do nothing: to us it would look as if the arbiter had died. */

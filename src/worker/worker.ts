@@ -15,7 +15,7 @@ import { accessLine, logUpgrades, remember } from './access-log.ts';
 import { Adoption, closeQuietly } from './adoption.ts';
 import { isRequestNoise } from './app-log.ts';
 import { isServer } from './app-shape.ts';
-import { keepChannel, report, takeOrders } from './channel.ts';
+import { keepChannel, report, reportLoaded, takeOrders } from './channel.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
 import type { ServerDefaults } from './fastify-app.ts';
@@ -87,7 +87,7 @@ class Worker {
       this.#accessLog?.flushSync();
       this.#log.flushSync();
     });
-    this.#start().catch((error) => fail(order.app, error));
+    this.#start().catch((error) => this.#fail(error));
   }
 
   async #start(): Promise<void> {
@@ -128,6 +128,7 @@ class Worker {
     };
     if (config.requestTimeout > 0)
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
+    if (config.watch) reportLoaded();
     report({ type: 'ready', shape: app.shape });
     if (this.#early) void this.#leave(this.#early);
     const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
@@ -139,6 +140,11 @@ class Worker {
         guardInspector();
       },
     });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#order.config.watch) reportLoaded();
+    fail(this.#order.app, error);
   }
 
   /** Does what the arbiter says. */
@@ -161,7 +167,7 @@ class Worker {
 
   #onUncaught(error: unknown): void {
     if (!this.#serving) {
-      fail(this.#order.app, error);
+      this.#fail(error);
       return;
     }
     this.#log.logger.fatal({ err: error }, 'the app did not catch this error');
