@@ -7,14 +7,19 @@ import { describe, it, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { answers, develop } from './support/development.ts';
 import { fetchFrom } from './support/http.ts';
-import { accepts, freePort } from './support/port.ts';
+import { freePort } from './support/port.ts';
 import { until } from './support/server.ts';
 import { versionApp } from './support/site.ts';
 
 /** A debugger that is attached at a port. */
 async function attach(t: TestContext, port: number) {
-  await until(() => accepts(port), `an inspector on port ${port}`);
-  const [target] = (await fetchFrom({ port }, '/json/list')).json<{ webSocketDebuggerUrl: string }[]>();
+  let target: { webSocketDebuggerUrl: string } | undefined;
+  // A process that is dying may still take a connection.
+  const ask = async () => (await fetchFrom({ port }, '/json/list')).json<(typeof target)[]>();
+  await until(async () => {
+    [target] = await ask().catch(() => []);
+    return target;
+  }, `an inspector on port ${port}`);
   const socket = new WebSocket(target!.webSocketDebuggerUrl);
   t.after(() => socket.terminate());
   const closed = once(socket, 'close');
