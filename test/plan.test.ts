@@ -36,6 +36,30 @@ describe('Starting', () => {
     assert.deepEqual(server.settle(), ['exit 4']);
   });
 
+  it('waits for a reload instead if it is to be patient, and serves what that brings', () => {
+    const server = new Simulation(1, { patient: true, probation: 0 });
+    server.settle();
+    server.exit(1, HOPELESS);
+    assert.deepEqual(server.settle(), []);
+    assert.deepEqual(plan(server.state, server.now).wakeAt, undefined);
+    server.reload(1, { probation: 0 });
+    assert.deepEqual(server.settle(), ['spawn 2/1']);
+    server.exit(2, HOPELESS);
+    assert.deepEqual(server.settle(), ['roll back (the app throws)']);
+    server.reload(1, { probation: 0 });
+    assert.deepEqual(server.settle(), ['spawn 3/1']);
+    server.readyAll();
+    assert.deepEqual(server.settle(), ['publish']);
+  });
+
+  it('is never patient where another server still serves', () => {
+    const server = new Simulation(1, { patient: true, onTrial: true });
+    server.settle();
+    server.exit(1, HOPELESS);
+    server.settle();
+    assert.equal(server.state.ending?.how, 'handover');
+  });
+
   it('kills a worker that is not ready in time, which fails the start', () => {
     const server = new Simulation(1);
     server.settle();

@@ -29,9 +29,16 @@ export class Simulation {
 
   constructor(
     workers: number,
-    { onTrial = false, ...own }: Partial<state.Limits> & { onTrial?: boolean } = {},
+    {
+      onTrial = false,
+      patient = false,
+      ...own
+    }: Partial<state.Limits> & {
+      onTrial?: boolean;
+      patient?: boolean;
+    } = {},
   ) {
-    this.state = state.initialState(workers, { ...limits, ...own }, onTrial);
+    this.state = state.initialState(workers, { ...limits, ...own }, onTrial, patient);
   }
 
   /** A server whose workers have been ready for ten seconds. */
