@@ -49,6 +49,17 @@ describe('While the app cannot start', () => {
     await answers(site, '2');
   });
 
+  it('code that nobody has loaded may be what was missing', async (t) => {
+    const { site, server } = await develop(t, { 'app.mjs': versionApp('1') });
+    site.write(
+      'app.mjs',
+      versionApp('2', `JSON.parse((await import('node:fs')).readFileSync('settings.json'));`),
+    );
+    await failed(server);
+    site.write('settings.json', '{}');
+    await answers(site, '2');
+  });
+
   it('a package that was missing is noticed when it is installed', async (t) => {
     const { site, server } = await develop(t, { 'app.mjs': versionApp('1') });
     site.write('app.mjs', appOf('dependency'));

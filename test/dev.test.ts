@@ -1,14 +1,12 @@
 /**
- * `fasticorn dev`: which changes of files make it reload, and that nobody sees old code afterwards.
+ * `fasticorn dev`: which changes of files make it reload.
  */
 import assert from 'node:assert/strict';
 import { readFileSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { answers, appOf, develop, moduleOf } from './support/development.ts';
 import { fetchFrom } from './support/http.ts';
-import { RawConnection } from './support/raw.ts';
 import { until } from './support/server.ts';
 import { versionApp } from './support/site.ts';
 
@@ -131,6 +129,36 @@ describe('A change', () => {
     );
   });
 
+  it('of what a worker loads while it starts may have come too late for it: it is loaded once more', async (t) => {
+    const { site } = await develop(t, { 'app.mjs': versionApp('1') });
+    site.write('elsewhere/version.mjs', moduleOf('2'));
+    const gate = `while (!(await import('node:fs')).existsSync('gate'))
+      await new Promise((resolve) => setTimeout(resolve, 10));`;
+    site.write('app.mjs', `${gate}\n${appOf('./elsewhere/version.mjs')}`);
+    await until(async () => (await site.status()).generation.next === 2, 'the reload to begin');
+    site.write('elsewhere/version.mjs', moduleOf('3'));
+    site.write('gate', '');
+    await answers(site, '3');
+    await until(async () => (await site.status()).generation.current === 3, 'one more reload');
+  });
+
+  it('is none that the app itself has made while it started', async (t) => {
+    const { site } = await develop(t, {
+      'app.mjs': `${versionApp('1')}
+        import { writeFileSync } from 'node:fs';
+        const name = './made-' + process.pid + '.mjs';
+        writeFileSync(name, 'export const pid = ' + process.pid);
+        await import(name);`,
+      'other.mjs': '',
+    });
+    for (const version of ['2', '3']) {
+      site.deploy(version);
+      await answers(site, version);
+    }
+    await until(async () => (await site.status()).generation.next === null, 'the reload to end');
+    assert.ok((await site.status()).generation.current <= 5);
+  });
+
   it('of the config file', async (t) => {
     const { site } = await develop(t, {
       'app.mjs': versionApp('1'),
@@ -151,88 +179,4 @@ describe('A change', () => {
     site.write('node_modules/.package-lock.json', '2');
     await answers(site, '2');
   });
-});
-
-describe('--watch-extra', () => {
-  it('watches a file, and all that is or comes to be in a directory', async (t) => {
-    const { site } = await develop(
-      t,
-      { 'app.mjs': versionApp('1'), 'views/a.html': '1', 'messages.txt': '1' },
-      { args: ['--watch-extra', 'views', '--watch-extra', 'messages.txt,later'] },
-    );
-    let number = 1;
-    for (const name of [
-      'messages.txt',
-      'views/a.html',
-      'views/new.html',
-      'views/sub/deep/b.html',
-      'later/c.html',
-    ]) {
-      for (const text of ['2', '3']) {
-        site.write(name, text);
-        await until(async () => (await site.status()).generation.current > number, `${name} to be noticed`);
-        await until(async () => (await site.status()).generation.next === null, 'the reload to end');
-        number = (await site.status()).generation.current;
-      }
-    }
-  });
-});
-
-it('Once the log says that new code serves, nobody is answered by old code, on kept-alive connections neither', async (t) => {
-  const { site, server } = await develop(t, {
-    'app.mjs': appOf('./version.mjs'),
-    'version.mjs': moduleOf('1'),
-  });
-  const agent = new Agent({ keepAlive: true });
-  t.after(() => agent.destroy());
-  const target = { socketPath: site.socket };
-  for (let number = 2; number <= 4; number++) {
-    await fetchFrom(target, '/version', { agent });
-    const preconnected = await RawConnection.open(site.socket);
-    site.write('version.mjs', moduleOf(String(number)));
-    await until(() => server.stderr.includes(`generation ${number} serves`), 'the line');
-    const both = await Promise.all([fetchFrom(target, '/version', { agent }), fetchFrom(target, '/version')]);
-    assert.deepEqual(
-      both.map(({ body }) => body),
-      [String(number), String(number)],
-    );
-    await until(() => preconnected.ended, 'the end of a connection without a request');
-  }
-});
-
-it('A request that is being answered during a reload is finished by the code that began it', async (t) => {
-  const slow = (version: string) =>
-    versionApp(
-      version,
-      `app.get('/slow', () => new Promise((resolve) => {
-      const timer = setInterval(() => {
-        if (!process.getBuiltinModule('fs').existsSync('gate')) return;
-        clearInterval(timer);
-        resolve('${version} has answered');
-      }, 10);
-    }));`,
-    );
-  const { site } = await develop(t, { 'app.mjs': slow('1') });
-  const connection = await RawConnection.open(site.socket);
-  connection.get('/slow');
-  await until(
-    async () => (await site.status()).workers.some(({ inFlight }) => inFlight === 1),
-    'the request',
-  );
-  site.write('app.mjs', slow('2'));
-  await answers(site, '2');
-  site.write('gate', '');
-  await until(() => connection.ended, 'the answer');
-  assert.match(connection.received, /^connection: close\r$/im);
-  assert.match(connection.received, /1 has answered$/);
-});
-
-it('SIGINT ends it, with connections and a reload under way', async (t) => {
-  const { site, server } = await develop(t, { 'app.mjs': versionApp('1') });
-  const idle = await RawConnection.open(site.socket);
-  site.deploy('2', 'await new Promise((resolve) => setTimeout(resolve, 1e9));');
-  await until(async () => (await site.status()).generation.next === 2, 'the reload to begin');
-  server.kill('SIGINT');
-  assert.equal((await server.exited).code, 0);
-  await until(() => idle.ended || idle.error, 'the connection to end');
 });

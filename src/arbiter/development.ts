@@ -11,7 +11,7 @@ import type { Logger } from '../log.ts';
 import { filesIn, withFrame } from './code-frame.ts';
 import type { CodeObserver, Fleet } from './fleet.ts';
 import type { Generations } from './generations.ts';
-import { newest } from './state.ts';
+import { current, newest } from './state.ts';
 import { Watcher } from './watcher.ts';
 
 /** What is watched, and who is to reload. */
@@ -81,7 +81,9 @@ export class Development implements CodeObserver {
     for (const path of stack === undefined ? [] : filesIn(stack))
       this.#watcher.add(path, generation, Infinity);
     // The file that is missing, or was never told of, may be any.
-    if (newest(this.#options.fleet.state).number === generation) this.#watcher.suspectAll();
+    const { state } = this.#options.fleet;
+    if (newest(state).number === generation) this.#watcher.suspectAll();
+    if (current(state).published === 'no') setImmediate(() => this.#options.log.info('waiting for a change'));
     return stack && withFrame(this.#withSyntax(stack));
   }
 

@@ -63,6 +63,7 @@ export class Watcher {
   #suspectsAll = false;
   /** Whether the last change was only found by its time: see `add`. */
   #guessed = false;
+  #mayGuess = true;
   #warned = false;
 
   constructor(options: WatcherOptions) {
@@ -71,7 +72,8 @@ export class Watcher {
 
   /**
    * A file that a worker is about to load, or looks for in vain. If it is younger than the worker, nobody knows which
-   * of its contents was loaded: that counts as a change, but not twice in a row, as an app may write what it loads.
+   * of its contents was loaded: that counts as a change. Twice in a row, the app itself writes what it loads, and it
+   * does not count any more.
    *
    * @param startedAt when the worker was started; milliseconds of the wall clock.
    */
@@ -83,7 +85,11 @@ export class Watcher {
     }
     this.#note(path, generation);
     const changedAt = statOf(path)?.ctimeMs ?? 0;
-    if (changedAt <= startedAt || this.#guessed) return;
+    if (changedAt <= startedAt || !this.#mayGuess) return;
+    if (this.#guessed) {
+      this.#mayGuess = false;
+      return;
+    }
     this.#guessed = true;
     this.#files.get(path)!.mark = undefined;
     this.#touch(path);
@@ -122,7 +128,7 @@ export class Watcher {
   /** What only older generations have loaded does not matter any more. */
   forgetBefore(generation: number): void {
     for (const [path, file] of this.#files) if (file.generation < generation) this.#files.delete(path);
-    const needed = new Set([...this.#files.keys()].flatMap((path) => this.#directoriesOf(path)));
+    const needed = new Set([...this.#files.keys()].flatMap((path) => this.#directoriesOf(dirname(path))));
     for (const path of this.#directories.keys()) if (!needed.has(path)) this.#unwatch(path);
   }
 
@@ -134,14 +140,14 @@ export class Watcher {
   #note(path: string, generation: number): void {
     if (this.#files.has(path)) return;
     // In this order, so that nothing happens in between.
-    for (const directory of this.#directoriesOf(path)) this.#watch(directory);
+    for (const directory of this.#directoriesOf(dirname(path))) this.#watch(directory);
     this.#files.set(path, { mark: markOf(path), generation });
   }
 
-  /** Those to watch for a path: its own, or the next above that is there; and those between it and the root. */
-  #directoriesOf(path: string): string[] {
+  /** Those to watch for what is in one: itself, or the next above that is there; and those between it and the root. */
+  #directoriesOf(parent: string): string[] {
     const { root } = this.#options;
-    let directory = dirname(path);
+    let directory = parent;
     while (!statOf(directory)?.isDirectory() && directory !== dirname(directory))
       directory = dirname(directory);
     const found = [directory];
@@ -202,17 +208,16 @@ export class Watcher {
   /** Directories that were removed, moved or made anew are others than those that are watched. */
   #renewDirectories(): void {
     const gone = [...this.#directories].filter(([path, { inode }]) => statOf(path)?.ino !== inode);
-    const isIncomplete = [...this.#files.keys()].some((path) =>
-      this.#directoriesOf(path).some((directory) => !this.#directories.has(directory)),
-    );
-    if (gone.length === 0 && !isIncomplete) return;
     for (const [path] of gone) this.#unwatch(path);
-    for (const path of this.#files.keys()) {
-      const directories = this.#directoriesOf(path);
+    const renewed = new Set<string>();
+    for (const parent of new Set([...this.#files.keys()].map(dirname))) {
+      const directories = this.#directoriesOf(parent);
       if (directories.every((directory) => this.#directories.has(directory))) continue;
       for (const directory of directories) this.#watch(directory);
-      this.#touched.add(path);
+      renewed.add(parent);
     }
+    if (renewed.size === 0) return;
+    for (const path of this.#files.keys()) if (renewed.has(dirname(path))) this.#touched.add(path);
   }
 
   #hasChanged(path: string): boolean {

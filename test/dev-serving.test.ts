@@ -1,0 +1,95 @@
+/**
+ * `fasticorn dev`: who is answered by which code around a reload, and what is watched besides the code.
+ */
+import assert from 'node:assert/strict';
+import { Agent } from 'node:http';
+import { describe, it } from 'node:test';
+import { answers, appOf, develop, moduleOf } from './support/development.ts';
+import { fetchFrom } from './support/http.ts';
+import { RawConnection } from './support/raw.ts';
+import { until } from './support/server.ts';
+import { versionApp } from './support/site.ts';
+
+describe('--watch-extra', () => {
+  it('watches a file, and all that is or comes to be in a directory', async (t) => {
+    const { site } = await develop(
+      t,
+      { 'app.mjs': versionApp('1'), 'views/a.html': '1', 'messages.txt': '1' },
+      { args: ['--watch-extra', 'views', '--watch-extra', 'messages.txt,later'] },
+    );
+    let number = 1;
+    for (const name of [
+      'messages.txt',
+      'views/a.html',
+      'views/new.html',
+      'views/sub/deep/b.html',
+      'later/c.html',
+    ]) {
+      for (const text of ['2', '3']) {
+        site.write(name, text);
+        await until(async () => (await site.status()).generation.current > number, `${name} to be noticed`);
+        await until(async () => (await site.status()).generation.next === null, 'the reload to end');
+        number = (await site.status()).generation.current;
+      }
+    }
+  });
+});
+
+it('Once the log says that new code serves, nobody is answered by old code, on kept-alive connections neither', async (t) => {
+  const { site, server } = await develop(t, {
+    'app.mjs': appOf('./version.mjs'),
+    'version.mjs': moduleOf('1'),
+  });
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const target = { socketPath: site.socket };
+  for (let number = 2; number <= 4; number++) {
+    await fetchFrom(target, '/version', { agent });
+    const preconnected = await RawConnection.open(site.socket);
+    site.write('version.mjs', moduleOf(String(number)));
+    await until(() => server.stderr.includes(`generation ${number} serves`), 'the line');
+    const both = await Promise.all([fetchFrom(target, '/version', { agent }), fetchFrom(target, '/version')]);
+    assert.deepEqual(
+      both.map(({ body }) => body),
+      [String(number), String(number)],
+    );
+    await until(() => preconnected.ended, 'the end of a connection without a request');
+  }
+});
+
+it('A request that is being answered during a reload is finished by the code that began it', async (t) => {
+  const slow = (version: string) =>
+    versionApp(
+      version,
+      `app.get('/slow', () => new Promise((resolve) => {
+      const timer = setInterval(() => {
+        if (!process.getBuiltinModule('fs').existsSync('gate')) return;
+        clearInterval(timer);
+        resolve('${version} has answered');
+      }, 10);
+    }));`,
+    );
+  const { site } = await develop(t, { 'app.mjs': slow('1') });
+  const connection = await RawConnection.open(site.socket);
+  connection.get('/slow');
+  await until(
+    async () => (await site.status()).workers.some(({ inFlight }) => inFlight === 1),
+    'the request',
+  );
+  site.write('app.mjs', slow('2'));
+  await answers(site, '2');
+  site.write('gate', '');
+  await until(() => connection.ended, 'the answer');
+  assert.match(connection.received, /^connection: close\r$/im);
+  assert.match(connection.received, /1 has answered$/);
+});
+
+it('SIGINT ends it, with connections and a reload under way', async (t) => {
+  const { site, server } = await develop(t, { 'app.mjs': versionApp('1') });
+  const idle = await RawConnection.open(site.socket);
+  site.deploy('2', 'await new Promise((resolve) => setTimeout(resolve, 1e9));');
+  await until(async () => (await site.status()).generation.next === 2, 'the reload to begin');
+  server.kill('SIGINT');
+  assert.equal((await server.exited).code, 0);
+  await until(() => idle.ended || idle.error, 'the connection to end');
+});
