@@ -95,7 +95,7 @@ function remedy({ name, message }: { name: string; message: string }, path: stri
 /** What would be right in the place of something odd. */
 function expectedAt({ key, type }: { key: string; type: string }): string {
   if (hookNames.some((name) => name === key)) return 'expected a function, as it is a hook';
-  const data = 'expected a string, a number, true, false, or an array of those';
+  const data = 'expected a string, a number, true, false, or an array or an object of those';
   if (type !== 'a function' || Object.hasOwn(settings, key)) return data;
   const gunicorns = gunicornSetting(key);
   if (gunicorns?.why !== undefined) return `only Gunicorn has that: ${gunicorns.why}`;
@@ -185,8 +185,11 @@ function fail(error) {
 function typeOfOddity(value) {
   if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return;
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : String(value);
-  if (Array.isArray(value)) return value.map(typeOfOddity).find(Boolean) && 'an array with something else in it';
-  return typeName(value);
+  if (Array.isArray(value)) return value.some(typeOfOddity) && 'an array with something else in it';
+  if (value instanceof Promise) return 'a promise (await it)';
+  if (typeof value !== 'object') return typeName(value);
+  if (![Object.prototype, null].includes(Object.getPrototypeOf(value))) return 'no plain object';
+  return Object.values(value).some(typeOfOddity) && 'an object with something else in it';
 }
 
 function typeName(value) {

@@ -90,6 +90,11 @@ describe('a config file', () => {
     }
   });
 
+  it('may have objects, for the settings that take them', async () => {
+    const text = 'export default { appOptions: { a: [1, { b: null }] } }';
+    assert.deepEqual(await valuesOf('object.mjs', text), { appOptions: { a: [1, { b: null }] } });
+  });
+
   it('is read anew each time, with what it imports', async () => {
     const config = 'import { workers } from "./part.mjs"; export default { workers }';
     write('part.mjs', 'export const workers = 1');
@@ -385,18 +390,30 @@ describe('a mistake in a file is told in one line:', () => {
     ['-Infinity', '-Infinity'],
     ['4n', 'a bigint'],
     ['Symbol()', 'a symbol'],
-    ['{ a: 1 }', 'an object'],
-    ['new Date()', 'an object'],
-    ['["a", {}]', 'an array with something else in it'],
+    ['{ a: [() => 1] }', 'an object with something else in it'],
+    ['new Date()', 'no plain object'],
+    ['Promise.resolve(4)', 'a promise (await it)'],
+    ['["a", () => 1]', 'an array with something else in it'],
   ];
   for (const [value, type] of oddities) {
     it(`${value} is no setting`, async () => {
       assert.equal(
         await mistake('odd.mjs', `export default {\n  pid: 'a',\n  workers: ${value},\n};`),
-        `odd.mjs:3: "workers" is ${type}: expected a string, a number, true, false, or an array of those`,
+        `odd.mjs:3: "workers" is ${type}: expected a string, a number, true, false, or an array or an object of those`,
       );
     });
   }
+
+  it('a hook that only Gunicorn has, with the reason', async () => {
+    assert.equal(
+      await mistake('odd.mjs', 'export default {\n  pre_exec() {},\n};'),
+      'odd.mjs:2: "pre_exec" is a function: only Gunicorn has that: an upgrade starts a new arbiter, with `onStarting`',
+    );
+    assert.equal(
+      await mistake('odd.mjs', 'export default {\n  post_worker_init() {},\n};'),
+      'odd.mjs:2: "post_worker_init" is a function: did you mean the hook workerReady?',
+    );
+  });
 
   it('a file that is not there, is a directory, or may not be read', async () => {
     assert.equal(await mistakeOf('no.mjs'), 'no.mjs: cannot read the config file: it does not exist');

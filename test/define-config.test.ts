@@ -45,6 +45,16 @@ describe('defineConfig', () => {
     }
   });
 
+  it('works as the README shows it', async (t) => {
+    const directory = project(t);
+    const readme = readFileSync(join(root, 'README.md'), 'utf8');
+    const [, path = '', text = ''] = /```ts\n\/\/ (fasticorn\.config\.ts)\n([^`]*)```/.exec(readme) ?? [];
+    writeFileSync(join(directory, path), text);
+    const file = await readConfigFile(path, { directory, env: { PATH: process.env.PATH } });
+    const { app, config } = load([], {}, { cpus: 1 }, file);
+    assert.deepEqual([app, config.workers, config.bind.length], ['./dist/app.js', 4, 2]);
+  });
+
   it('costs nothing: no module is loaded with it', () => {
     const built = readFileSync(join(root, 'dist/index.js'), 'utf8');
     assert.match(built, /export function defineConfig/);

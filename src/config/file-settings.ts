@@ -95,6 +95,26 @@ export interface FileSettings {
    */
   maxLifetime?: number | string | undefined;
   /**
+   * Module that each worker loads before the app, as Node's --import does: ./file.mjs or a package. Several:
+   * repeat the flag, or put commas between them. Default: none.
+   */
+  import?: string | readonly string[] | undefined;
+  /**
+   * CommonJS module that each worker loads before the app, as Node's --require does. Several as for --import.
+   * Default: none.
+   */
+  require?: string | readonly string[] | undefined;
+  /**
+   * Node flags of each worker, written as in NODE_OPTIONS, such as "--max-old-space-size=512
+   * --enable-source-maps". Default: none, but a heap limit where memory is limited.
+   */
+  nodeOptions?: string | undefined;
+  /**
+   * File of variables for the workers' environment; those that are there already win, and later files over
+   * earlier ones. Default: none.
+   */
+  envFile?: string | readonly string[] | undefined;
+  /**
    * A request that takes longer is answered 503, or cut if its answer has begun. 0 turns this off. In
    * seconds.
    *
@@ -135,6 +155,10 @@ export interface FileSettings {
    */
   chdir?: string | undefined;
   /**
+   * Name of the server in the list of processes: fasticorn: arbiter [NAME]. Default: the app.
+   */
+  procName?: string | undefined;
+  /**
    * File that says the process id of the arbiter while it runs. Default: none.
    */
   pid?: string | undefined;
@@ -154,4 +178,9 @@ export interface FileSettings {
    * Node binary that `upgrade` starts the new arbiter with. Default: the one that runs now.
    */
   node?: string | undefined;
+  /**
+   * With --watch: also watch this file, or all that is in this directory, such as templates. Several: repeat
+   * the flag. Default: none.
+   */
+  watchExtra?: string | readonly string[] | undefined;
 }

@@ -269,12 +269,13 @@ export const address: Kind<Address> = kind(
 export const json: Kind<string> = {
   placeholder: 'JSON|FILE',
   parse(value) {
-    const given = text('JSON|FILE').parse(value).trim();
+    const given = text('JSON|FILE').parse(value.trim());
     if (!given.startsWith('{')) return given;
     try {
       JSON.parse(given);
     } catch (error) {
-      throw new Error(`expected JSON of an object, or a file with it: ${(error as Error).message}`);
+      const what = (error as Error).message.replace(/\p{Cc}/gu, ' ');
+      throw new Error(`expected JSON of an object, or a file with it: ${what}`);
     }
     return given;
   },

@@ -75,6 +75,7 @@ export const settings = {
     env: 'FASTICORN_APP_TYPE',
     default: undefined,
     defaultText: 'by what it exports',
+    common: true,
     help: 'What the app is: a Fastify plugin, a (req, res) listener, a factory of an app, an instance, or a script that listens by itself.',
     section: 'App',
     applies: 'workers',
