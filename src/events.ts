@@ -63,7 +63,7 @@ export interface WorkerExitEvent extends Event<'workerExit'>, OfWorker {
   /** The exit code, unless a signal ended it. */
   code: number | null;
   /** The signal that ended it. */
-  signal: NodeJS.Signals | null;
+  signal: `SIG${string}` | null;
   /** Whether it was told to go, and went by itself and in time. */
   expected: boolean;
   /** Why it ended, in words. */

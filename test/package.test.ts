@@ -9,7 +9,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { fetchFrom } from './support/http.ts';
-import { temporaryDirectory, until } from './support/server.ts';
+import { afterwards, temporaryDirectory, until } from './support/server.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const run = promisify(execFile);
@@ -57,7 +57,7 @@ describe('the package', () => {
       detached: true,
     });
     // npx has children of its own: the group is ours alone.
-    t.after(() => child.exitCode === null && process.kill(-child.pid!, 'SIGKILL'));
+    afterwards(t, () => child.exitCode === null && process.kill(-child.pid!, 'SIGKILL'));
     await until(() => existsSync(socket) || child.exitCode !== null, 'the socket', 60);
     assert.equal((await fetchFrom({ socketPath: socket }, '/')).body, 'installed');
 

@@ -130,7 +130,7 @@ export async function startServer(
 const endings = new WeakMap<TestContext, (() => void)[]>();
 
 /** Has the last thing undone first: a running server would put its socket back into a directory being removed. */
-function afterwards(t: TestContext, undo: () => void): void {
+export function afterwards(t: TestContext, undo: () => void): void {
   const list = endings.get(t) ?? [];
   if (list.length === 0) {
     endings.set(t, list);
