@@ -168,6 +168,20 @@ describe('A change', () => {
     await until(async () => (await site.status()).settings.keepAlive?.value === '6', 'the setting');
   });
 
+  it('of an env file', async (t) => {
+    const { site } = await develop(
+      t,
+      {
+        'app.mjs': versionApp('1', `app.get('/env', async () => process.env.COLOUR);`),
+        '.env': 'COLOUR=red',
+      },
+      { args: ['--env-file', '.env'] },
+    );
+    site.write('.env', 'COLOUR=blue');
+    const colour = async () => (await fetchFrom({ socketPath: site.socket }, '/env')).body;
+    await until(async () => (await colour()) === 'blue', 'the new value');
+  });
+
   it('of a package is noticed when it was installed', async (t) => {
     const { site } = await develop(t, {
       'app.mjs': appOf('dependency'),

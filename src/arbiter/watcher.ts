@@ -198,6 +198,12 @@ export class Watcher {
     this.#renewDirectories();
     const touched = [...this.#touched];
     this.#touched.clear();
+    if (performance.now() - this.#firstEvent < LONGEST && touched.some((path) => this.#isEmptied(path))) {
+      const began = this.#firstEvent;
+      for (const path of touched) this.#touch(path);
+      this.#firstEvent = began;
+      return;
+    }
     const wasGuess = this.#guessed && touched.every((path) => this.#files.get(path)?.mark === undefined);
     const changed = touched.filter((path) => this.#hasChanged(path));
     if (changed.length === 0) return;
@@ -218,6 +224,12 @@ export class Watcher {
     }
     if (renewed.size === 0) return;
     for (const path of this.#files.keys()) if (renewed.has(dirname(path))) this.#touched.add(path);
+  }
+
+  /** Whoever saves in place empties the file first: then the rest of it is about to come. */
+  #isEmptied(path: string): boolean {
+    const file = this.#files.get(path);
+    return file !== undefined && file.mark !== EMPTY && markOf(path) === EMPTY;
   }
 
   #hasChanged(path: string): boolean {
@@ -253,6 +265,9 @@ export class Watcher {
     return [...this.#files.keys()].some((path) => path === real || path.startsWith(real + sep));
   }
 }
+
+/** What stands for the content of an empty file. */
+const EMPTY = createHash('sha1').digest('base64');
 
 /** What stands for the content of a file, a link or a directory; undefined if it is not there. */
 function markOf(path: string): string | undefined {
