@@ -1,0 +1,20 @@
+// A server that listens by itself, unchanged: node server.js, or fasticorn server.js
+import { createServer } from 'node:http';
+import { json } from 'node:stream/consumers';
+
+const server = createServer(async (req, res) => {
+  try {
+    const name = /^\/hello\/(\w+)$/.exec(req.url)?.[1];
+    if (req.method === 'GET' && name) answer(res, 200, { hello: name });
+    else if (req.method === 'POST' && req.url === '/echo') answer(res, 200, await json(req));
+    else answer(res, 404, { error: 'not found' });
+  } catch (error) {
+    answer(res, 400, { error: error.message });
+  }
+});
+
+function answer(res, status, body) {
+  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+server.listen(process.env.PORT ?? 3000, () => console.log('listening on', server.address()));
