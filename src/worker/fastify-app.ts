@@ -5,7 +5,7 @@
 import { realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
-import { type AnyFunction, type ExportedOptions, unloadable } from './app-shape.ts';
+import { type AnyFunction, type ExportedOptions, isInstance, isPromise, unloadable } from './app-shape.ts';
 
 /** What the server wants of the app's Fastify instance, where the app's own `options` say nothing else. */
 export interface ServerDefaults {
@@ -51,9 +51,33 @@ export function fastifyFor(
     register() {
       // What fastify-plugin does: the plugin's decorators and hooks are the whole app's.
       if (given.skipOverride) Object.assign(plugin, { [Symbol.for('skip-override')]: true });
-      app.register(plugin as Parameters<typeof app.register>[0], given);
+      app.register(noFactory(plugin, spec) as Parameters<typeof app.register>[0], given);
     },
   };
+}
+
+/**
+ * The plugin, which fails if it turns out to be a factory: its app would go unused, and ours answer 404 to everything. A
+ * proxy, as Fastify counts parameters.
+ */
+function noFactory(plugin: AnyFunction, spec: string): AnyFunction {
+  const checked = (value: unknown, given: FastifyInstance): unknown => {
+    // A plugin may return what it was given, which is another object by then.
+    const own = isInstance(value) && ((value as { server?: unknown }).server ?? value) !== given.server;
+    if (!own) return value;
+    throw unloadable(
+      `${spec}: the function made a server of its own, where a plugin would have used the Fastify that it was given: ` +
+        'if it is a factory, say --app-type factory',
+    );
+  };
+  return new Proxy(plugin, {
+    apply(target, self, args: never[]) {
+      const [given] = args as unknown as [FastifyInstance];
+      const result: unknown = checked(Reflect.apply(target, self, args), given);
+      if (isInstance(result) || !isPromise(result)) return result;
+      return result.then((value: unknown) => checked(value, given));
+    },
+  });
 }
 
 function serverOptions(options: object, defaults: ServerDefaults, version: number): FastifyServerOptions {

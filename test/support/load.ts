@@ -1,17 +1,26 @@
 /**
- * A load in which every answer is checked: GETs and POSTs against test/apps/echo.mjs, over a socket or a port,
- * bounded in time and count.
+ * A load in which every answer is checked: GETs and POSTs against test/apps/echo.mjs, or against an app that is asked
+ * in a way of its own, over a socket or a port, bounded in time and count.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
+
+type Method = 'GET' | 'POST';
+
+/** Sends one request, which the app is to answer after `delay` ms, and resolves to what is wrong with the answer. */
+export type Ask = (pool: Pool, method: Method, delay: number) => Promise<string | undefined>;
 
 export interface LoadOptions {
   /** `{ socketPath }` or `{ port }` on loopback. */
   to: { socketPath: string } | { port: number };
   connections?: number;
   /** Which requests; both by default, in turn. */
-  methods?: readonly ('GET' | 'POST')[];
+  methods?: readonly Method[];
+  /** How the app is asked; as the echo by default. */
+  ask?: Ask;
+  /** How long each client waits before its next request, in milliseconds. */
+  pause?: number;
   /** False opens a connection per request. */
   keepAlive?: boolean;
   /** Ends the load; it ends by itself after `seconds`. */
@@ -40,6 +49,8 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
     connections = 16,
     methods = ['GET', 'POST'],
     keepAlive = true,
+    ask = askEcho,
+    pause = 0,
     seconds = 30,
     count = 200_000,
   } = options;
@@ -63,9 +74,10 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
     while (running()) {
       const method = methods[result.sent++ % methods.length]!;
       try {
-        const problem = await request(pool, method, options.delay ?? 0);
+        const problem = await ask(pool, method, options.delay ?? 0);
         if (problem) lost(problem);
         else result.good++;
+        if (pause > 0) await sleep(pause);
       } catch (error) {
         const { code = '', message } = error as NodeJS.ErrnoException;
         if (code === 'ENOENT' || code === 'ECONNREFUSED') {
@@ -82,7 +94,8 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   return result;
 }
 
-async function request(pool: Pool, method: 'GET' | 'POST', delay: number): Promise<string | undefined> {
+/** Asks what test/apps/echo.mjs answers. */
+async function askEcho(pool: Pool, method: Method, delay: number): Promise<string | undefined> {
   const token = randomBytes(8).toString('hex');
   if (method === 'GET') {
     const { statusCode, body } = await pool.request({ method, path: `/token/${token}?delay=${delay}` });
