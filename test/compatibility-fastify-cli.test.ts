@@ -53,9 +53,13 @@ describe('`fastify generate`', { concurrency: 2 }, () => {
     [['--esm'], 'app.js'],
     [['--lang=ts'], 'dist/app.js'],
     [['--lang=ts', '--esm'], 'dist/app.js'],
+    // Without its build, where Node strips types.
+    ...((process.features as { typescript?: string | false }).typescript
+      ? [[['--lang=ts', '--esm'], 'src/app.ts'] as [string[], string]]
+      : []),
   ];
   for (const [options, app] of kinds) {
-    it(`${options.join(' ')} makes what loses nothing over a reload and a stop`, async (t) => {
+    it(`${options.join(' ')} makes ${app}, which loses nothing over a reload and a stop`, async (t) => {
       const cwd = await generate(t, options);
       // The template is for TypeScript 6, where rootDir has a default.
       if (app.startsWith('dist/')) await run(bin('tsc'), ['--rootDir', 'src', '--types', 'node'], { cwd });

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { cpSync, existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,8 @@ import type { Ask } from './support/load.ts';
 import { keepsPromises } from './support/promises.ts';
 import { temporaryDirectory } from './support/server.ts';
 
-const examples = fileURLToPath(new URL('../examples', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
+const examples = join(root, 'examples');
 
 /** Every example but tRPC's has GET /hello/:name and POST /echo. */
 const asJson: Ask = async (pool, method) => {
@@ -57,6 +58,9 @@ function copyOf(t: TestContext, example: string): string {
     recursive: true,
     filter: (path) => !/\/(dist|node_modules)$/.test(path),
   });
+  // Whose own name resolves only within this repository.
+  mkdirSync(join(directory, example, 'node_modules'));
+  symlinkSync(root, join(directory, example, 'node_modules/fasticorn'));
   return join(directory, example);
 }
 
@@ -66,7 +70,7 @@ function scriptOf(directory: string, name: string): string {
   return scripts[name] ?? '';
 }
 
-/** `fasticorn [args…] app [-- appArgs…]` */
+/** `fasticorn [args…] app [-- appArgs…]`; where a config file names the app, its name stands for it. */
 function commandOf(script: string): { app: string; args: string[]; appArgs: string[] } {
   const words = script.split(' ');
   assert.equal(words[0], 'fasticorn');
@@ -77,8 +81,20 @@ function commandOf(script: string): { app: string; args: string[]; appArgs: stri
 const served = readdirSync(examples).filter((name) => existsSync(join(examples, name, 'package.json')));
 
 describe('The example', { concurrency: 2 }, () => {
-  it('is one of several', () => {
-    assert.ok(served.length >= 11, served.join(' '));
+  it('is in the list of the README, and says in its first line how to serve it', () => {
+    const readme = readFileSync(join(root, 'README.md'), 'utf8');
+    const listed = [...readme.matchAll(/\]\(examples\/([\w-]+)\)/g)].map(([, name]) => name);
+    assert.deepEqual([...new Set(listed)].sort(), readdirSync(examples).sort());
+    for (const name of served) {
+      const lines = readdirSync(join(examples, name), { recursive: true, encoding: 'utf8' })
+        .filter((file) => /\.[jt]s$/.test(file))
+        .map((file) => readFileSync(join(examples, name, file), 'utf8').split('\n')[0]!);
+      const start = scriptOf(join(examples, name), 'start');
+      assert.ok(
+        lines.some((line) => line.endsWith(start)),
+        `${name}: no first line ends with ${start}`,
+      );
+    }
   });
 
   for (const name of served) {
@@ -87,7 +103,12 @@ describe('The example', { concurrency: 2 }, () => {
       const [builder, ...options] = scriptOf(cwd, 'build').split(' ');
       if (builder) await promisify(execFile)(join(installed, '.bin', builder), options, { cwd });
       const { app, args, appArgs } = commandOf(scriptOf(cwd, 'start'));
-      await keepsPromises(t, { app, args, options: { cwd, appArgs }, ask: name === 'trpc' ? asTrpc : asJson });
+      await keepsPromises(t, {
+        app,
+        args,
+        options: { cwd, appArgs },
+        ask: name === 'trpc' ? asTrpc : asJson,
+      });
     });
   }
 });

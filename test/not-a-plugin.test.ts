@@ -11,10 +11,7 @@ import { startServer } from './support/server.ts';
 const fastify = "import Fastify from 'fastify';";
 
 const factories: [what: string, source: string][] = [
-  [
-    'a function',
-    `${fastify} export default function build(options) { return Fastify(options.fastify); }`,
-  ],
+  ['a function', `${fastify} export default function build(options) { return Fastify(options.fastify); }`],
   [
     'an async function',
     `${fastify} export default async function build(options) { return Fastify(options.fastify); }`,
