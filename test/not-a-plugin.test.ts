@@ -33,6 +33,17 @@ describe('A factory with a parameter, as the default export, is told from a plug
 });
 
 for (const [what, source] of [
+  ['listener', "export default function (req, res) { res.end('hello'); }"],
+  ['async listener', "export default async (request, reply) => { reply.writeHead(200).end('hello'); };"],
+]) {
+  it(`A ${what} that is taken for a plugin says so`, async (t) => {
+    const { code, stderr } = await fasticorn(t, ['--check-config', project(t, source!)]);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /is it a \(req, res\) listener\? then say --app-type listener/);
+  });
+}
+
+for (const [what, source] of [
   ['returns', 'function app(app, opts) {'],
   ['promises', 'async function app(app, opts) {'],
 ]) {

@@ -51,16 +51,19 @@ export function fastifyFor(
     register() {
       // What fastify-plugin does: the plugin's decorators and hooks are the whole app's.
       if (given.skipOverride) Object.assign(plugin, { [Symbol.for('skip-override')]: true });
-      app.register(noFactory(plugin, spec) as Parameters<typeof app.register>[0], given);
+      app.register(onlyPlugin(plugin, spec) as Parameters<typeof app.register>[0], given);
     },
   };
 }
 
+/** What a (req, res) listener calls, and a plugin's options do not have. */
+const OF_RESPONSES = /\.(end|json|send|setHeader|status|write|writeHead) is not a function$/;
+
 /**
- * The plugin, which fails if it turns out to be a factory: its app would go unused, and ours answer 404 to everything. A
- * proxy, as Fastify counts parameters.
+ * The plugin, which fails and says why if it turns out to be a factory, whose app would go unused while ours answers 404
+ * to everything, or a listener. A proxy, as Fastify counts parameters; and what a plugin throws at once is uncaught there.
  */
-function noFactory(plugin: AnyFunction, spec: string): AnyFunction {
+function onlyPlugin(plugin: AnyFunction, spec: string): AnyFunction {
   const checked = (value: unknown, given: FastifyInstance): unknown => {
     // A plugin may return what it was given, which is another object by then.
     const own = isInstance(value) && ((value as { server?: unknown }).server ?? value) !== given.server;
@@ -70,12 +73,24 @@ function noFactory(plugin: AnyFunction, spec: string): AnyFunction {
         'if it is a factory, say --app-type factory',
     );
   };
+  const explain = (error: unknown): never => {
+    if (error instanceof TypeError && OF_RESPONSES.test(error.message)) {
+      const message = `${error.message} (is it a (req, res) listener? then say --app-type listener)`;
+      error.stack = error.stack?.replace(error.message, message) ?? message;
+      error.message = message;
+    }
+    throw error;
+  };
   return new Proxy(plugin, {
     apply(target, self, args: never[]) {
       const [given] = args as unknown as [FastifyInstance];
-      const result: unknown = checked(Reflect.apply(target, self, args), given);
-      if (isInstance(result) || !isPromise(result)) return result;
-      return result.then((value: unknown) => checked(value, given));
+      try {
+        const result: unknown = checked(Reflect.apply(target, self, args), given);
+        if (isInstance(result) || !isPromise(result)) return result;
+        return result.then((value: unknown) => checked(value, given)).catch(explain);
+      } catch (error) {
+        return explain(error);
+      }
     },
   });
 }

@@ -132,16 +132,7 @@ async function plugin(
   adoption.expect(app.server);
   onFastify(app);
   register();
-  try {
-    await app.ready();
-  } catch (error) {
-    if (error instanceof Error && plugin.length === 2 && plugin.constructor.name === 'Function') {
-      const message = `${error.message} (is it a (req, res) listener? then say --app-type listener)`;
-      error.stack = error.stack?.replace(error.message, message) ?? message;
-      error.message = message;
-    }
-    throw error;
-  }
+  await app.ready();
   return { ...ofFastify(app), shape: `a Fastify ${version} plugin` };
 }
 
