@@ -8,7 +8,7 @@ import { join, resolve, sep } from 'node:path';
 import { isatty } from 'node:tty';
 import { Arbiter } from './arbiter/arbiter.ts';
 import { checkApp } from './arbiter/check.ts';
-import { checkListeners, inheritListeners, openListeners } from './arbiter/listener.ts';
+import { checkListeners, inheritListeners, openListeners, passedListeners } from './arbiter/listener.ts';
 import { Office } from './arbiter/office.ts';
 import type { PathEvents } from './arbiter/socket-path.ts';
 import { tiedToUs } from './arbiter/supervision.ts';
@@ -23,15 +23,19 @@ import { ExitCode, UserError } from './errors.ts';
 import { prepareLaunch } from './launch.ts';
 import { checkLogs, type Logger, openErrorLog } from './log.ts';
 import { machine } from './machine.ts';
+import { ACTIVATION, activatedSockets } from './socket-activation.ts';
 
 const argv = process.argv.slice(2);
 const directory = startDirectory(process.cwd(), process.env.PWD);
 /** The server that we are to succeed. Its message is for us only, not for the workers. */
 const before = predecessor(process.env[HEIRLOOMS]);
 delete process.env[HEIRLOOMS];
+/** The sockets that systemd has passed to us, or to a predecessor, who says so by its own pid. */
+const activated = activatedSockets(process.env, before ? process.ppid : process.pid);
+if (activated.length > 0) for (const name of ACTIVATION) delete process.env[name];
 
 const configuration = (signal?: AbortSignal) =>
-  configure({ argv, env: process.env, machine: machine(), directory, signal });
+  configure({ argv, env: process.env, machine: machine(), directory, activated, signal });
 
 /** What the workers of such a configuration are started with. */
 const launchOf = (loaded: Loaded) =>
@@ -63,6 +67,8 @@ function refuseMistypedCommand({ app = '', config }: Loaded): void {
 
 async function serve(loaded: Loaded & { app: string }): Promise<number> {
   const { config } = loaded;
+  // Before anything else is opened, whose descriptor could be taken for one that was passed to us.
+  const passed = before ? [] : passedListeners(config.bind);
   const launch = await launchOf(loaded);
   const log = openErrorLog(config);
   const { logger, flushSync } = log;
@@ -70,7 +76,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   await office.examine();
   const events = pathEvents(logger);
   const inherited = inheritListeners(before?.heirlooms ?? [], events);
-  const listeners = await openListeners(config, events, inherited);
+  const listeners = await openListeners(config, events, [...inherited, ...passed]);
   for (const listener of inherited) {
     if (listeners.includes(listener)) continue;
     listener.withdraw();
@@ -128,7 +134,10 @@ function invocation(): Invocation {
   return {
     argv: [inside ? join(directory, script.slice(process.cwd().length)) : script, ...argv],
     directory,
-    env: process.env,
+    env: {
+      ...process.env,
+      ...(activated.length > 0 && { LISTEN_FDS: `${activated.length}`, LISTEN_PID: `${process.pid}` }),
+    },
     tiedToUs: tiedToUs({
       ...{ pid: process.pid, ppid: process.ppid, env: process.env, isSuccessor: before !== undefined },
       isContainer: existsSync('/.dockerenv') || existsSync('/run/.containerenv'),

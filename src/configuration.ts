@@ -22,6 +22,8 @@ export interface Input {
   machine: Machine;
   /** The absolute path of the directory that the operator is in; see `startDirectory`. */
   directory: string;
+  /** Sockets that systemd has passed on: they replace every `bind`. */
+  activated?: readonly Address[];
   /** Gives up on a config file that takes its time. */
   signal?: AbortSignal | undefined;
 }
@@ -40,11 +42,14 @@ const CONFIG_FILES = EXTENSIONS.map((extension) => `fasticorn.config${extension}
  * @throws UserError of one line that names the flag, variable or line of the file, its value and what was expected.
  */
 export async function configure(input: Input): Promise<Configured> {
-  const { argv, env, machine, directory } = input;
+  const { argv, env, machine, directory, activated = [] } = input;
   // Who asks for help because the file is wrong gets it.
   const asksForHelp = winningAction(argv) !== undefined;
   const needsFile = !asksForHelp && !namesServer(argv);
-  const { path, loaded } = needsFile ? await loadWithFile(input) : { loaded: load(argv, env, machine) };
+  const { path, loaded: asked } = needsFile
+    ? await loadWithFile(input)
+    : { loaded: load(argv, env, machine) };
+  const loaded = withActivated(asked, activated);
   const chdir = resolve(directory, loaded.config.chdir ?? '.');
   // A running server may be stopped after its directory is gone.
   if (!asksForHelp && !loaded.verb) await expectDirectory(chdir, loaded);
@@ -98,6 +103,16 @@ function verbWithoutFile({ argv, env, machine }: Input): string | undefined {
   }
 }
 
+function withActivated(loaded: Loaded, activated: readonly Address[]): Loaded {
+  if (activated.length === 0) return loaded;
+  const { config, origins } = loaded;
+  return {
+    ...loaded,
+    config: { ...config, bind: [...activated] },
+    origins: { ...origins, bind: { from: 'env', name: 'LISTEN_FDS' } },
+  };
+}
+
 /** Whether the flags alone say which running server is meant: then a file that is wrong keeps nobody from stopping it. */
 function namesServer(argv: Input['argv']): boolean {
   const { verb, given } = readCommandLine(argv);
@@ -105,7 +120,7 @@ function namesServer(argv: Input['argv']): boolean {
   return verb !== undefined && (isPlace('controlSocket') || (isPlace('pid') && !given.has('bind')));
 }
 
-async function findConfigFile(from: Omit<Input, 'machine'>): Promise<ConfigFile | undefined> {
+async function findConfigFile(from: Omit<Input, 'machine' | 'activated'>): Promise<ConfigFile | undefined> {
   const { argv, env, directory, signal } = from;
   const named = namedConfigFile(argv, env);
   if (named) {

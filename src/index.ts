@@ -5,7 +5,7 @@
 import type { FileSettings } from './config/file-settings.ts';
 import type { Hooks } from './events.ts';
 
-export type { Address } from './address.ts';
+export type { Address, SocketAddress } from './address.ts';
 export type { Config } from './config/settings.ts';
 export type {
   ExitEvent,

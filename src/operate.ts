@@ -51,7 +51,7 @@ function pathOf(config: Config): string {
     throw new UserError('the control socket is off (--control-socket); use --pid FILE to send a signal');
   if (config.controlSocket === undefined && !config.bind.some(({ kind }) => kind === 'unix'))
     throw new UserError(
-      'a server without a Unix socket is found by --control-socket /tmp/fasticorn-<its pid>.ctl, or --pid FILE',
+      'a server without the path of a Unix socket is found by --control-socket /tmp/fasticorn-<its pid>.ctl, or --pid FILE',
     );
   return path;
 }

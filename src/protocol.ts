@@ -1,7 +1,7 @@
 /**
  * What the arbiter and a worker say to each other over the worker's IPC channel.
  */
-import type { Address } from './address.ts';
+import type { Address, SocketAddress } from './address.ts';
 import type { Config } from './config/settings.ts';
 import type { Inode } from './inode.ts';
 
@@ -23,11 +23,11 @@ export interface InheritedSocket {
   key: string;
   /** The worker's descriptor number. */
   fd: number;
-  /** The address as it was asked for, with the port that the system chose. */
-  address: Address;
+  /** The address as it was asked for, with the port that the system chose; of a descriptor, what it is bound to. */
+  address: SocketAddress;
   /** The hidden second name of a Unix socket, for a worker that has to remove it as the last one standing. */
   spare?: string;
-  /** The file behind both names; absent for TCP. */
+  /** The file behind both names; absent where there is none that is ours. */
   inode?: Inode;
 }
 

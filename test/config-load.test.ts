@@ -561,17 +561,17 @@ describe('a mistake is told in one line:', () => {
     [
       ['-b', ':80', '--takeover'],
       {},
-      '--takeover: "true" is not valid: expected a Unix socket, but -b is ":80"; drop one of them',
+      '--takeover: "true" is not valid: expected a Unix socket with a path, but -b is ":80"; drop one of them',
     ],
     [
       ['-b', ':80', '--socket-mode', '660'],
       {},
-      '--socket-mode: "660" is not valid: expected a Unix socket, but -b is ":80"; drop one of them',
+      '--socket-mode: "660" is not valid: expected a Unix socket with a path, but -b is ":80"; drop one of them',
     ],
     [
       [],
       { FASTICORN_BIND: ':80', FASTICORN_SOCKET_GROUP: 'www' },
-      'FASTICORN_SOCKET_GROUP="www" (the variable for --socket-group): expected a Unix socket, but FASTICORN_BIND is ":80"; drop one of them',
+      'FASTICORN_SOCKET_GROUP="www" (the variable for --socket-group): expected a Unix socket with a path, but FASTICORN_BIND is ":80"; drop one of them',
     ],
   ];
   for (const [argv, env, message] of mistakes) {
@@ -604,7 +604,7 @@ describe('a mistake in the file is told in one line with its place:', () => {
     [{ app: '' }, 'app: "" is not valid: expected the file of the app, such as ./dist/app.js'],
     [
       { socketMode: 0o660, bind: ':80' },
-      'socketMode: "0660" is not valid: expected a Unix socket, but bind (fasticorn.config.mjs:3) is ":80"; drop one of them',
+      'socketMode: "0660" is not valid: expected a Unix socket with a path, but bind (fasticorn.config.mjs:3) is ":80"; drop one of them',
     ],
     // A key that is none.
     [{ wrokers: 4 }, 'unknown key "wrokers": did you mean workers?'],

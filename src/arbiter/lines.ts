@@ -2,7 +2,7 @@
  * What the log says about things that go as they should, and about workers that do not answer. Pure; for how workers
  * end see `exit-line.ts`.
  */
-import { formatAddress } from '../address.ts';
+import { formatAddress, type SocketAddress } from '../address.ts';
 import type { Autopsy } from './autopsy.ts';
 import type { Listener } from './listener.ts';
 import type { RetireReason } from './plan.ts';
@@ -21,11 +21,18 @@ export function publishedLine(
   took: number,
 ): string {
   const { address } = first!;
-  const target =
-    address.kind === 'unix'
-      ? `--unix-socket ${address.path} http://localhost/`
-      : `http://${formatAddress(address)}/`;
-  return `ready after ${Math.round(took)} ms, serving ${shape}; try: curl ${target}`;
+  return `ready after ${Math.round(took)} ms, serving ${shape}; try: curl ${curlTarget(address)}`;
+}
+
+function curlTarget(address: SocketAddress): string {
+  switch (address.kind) {
+    case 'unix':
+      return `--unix-socket ${address.path} http://localhost/`;
+    case 'abstract':
+      return `--abstract-unix-socket ${address.name} http://localhost/`;
+    case 'tcp':
+      return `http://${formatAddress(address)}/`;
+  }
 }
 
 /** Why a worker goes, to follow its name; undefined where that is said for all of them at once. */

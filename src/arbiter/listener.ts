@@ -1,42 +1,25 @@
 /**
- * A bound socket whose descriptor the workers inherit. The only file that touches a private net handle, and the
- * only one that knows that a socket is not listening yet when it is bound: the first worker calls listen(2).
+ * A bound socket whose descriptor the workers inherit. Knows how each kind of address is had and given up, and that a
+ * socket is not listening yet when it is bound: the first worker calls listen(2).
  */
 import { execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { chmodSync, closeSync, lchownSync, readFileSync } from 'node:fs';
-import * as net from 'node:net';
-import { getSystemErrorName } from 'node:util';
-import { type Address, formatAddress } from '../address.ts';
+import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { errorCode, UserError } from '../errors.ts';
 import type { InheritedSocket } from '../protocol.ts';
+import { openPassed } from './descriptor.ts';
+import { bindTcp, bindUnix } from './server-handle.ts';
 import { assertPossible, hiddenName, type PathEvents, SocketPath } from './socket-path.ts';
 import { assertFree } from './socket-probe.ts';
-
-/** What libuv gives for a bound, not yet listening socket. */
-interface Handle {
-  readonly fd: number;
-  getsockname?(out: { address?: string; port?: number }): number;
-  close(): void;
-}
-
-/**
- * What `node:cluster` binds with: unlike the public listen() it neither listens nor accepts, so that no connection
- * is ever taken by the arbiter. Returns a negative error number on failure.
- */
-const createServerHandle = (
-  net as unknown as {
-    _createServerHandle(address: string, port: number, addressType: number, fd?: number): Handle | number;
-  }
-)._createServerHandle;
 
 /** A bound socket, from start to stop. */
 export interface Listener {
   /** The address as it was asked for, as text: what tells listeners apart. */
   readonly key: string;
-  /** The address with what was left open filled in: the port that the system chose. */
-  readonly address: Address;
+  /** The address with what was left open filled in: the port that the system chose, what a descriptor is bound to. */
+  readonly address: SocketAddress;
   /** The descriptor to hand to workers. */
   readonly fd: number;
   /** What a worker needs to know about the socket, but for the number of its own descriptor. */
@@ -47,7 +30,7 @@ export interface Listener {
    * @param replace whether a live server at the path has agreed to be replaced.
    */
   publish(replace?: boolean): Promise<boolean>;
-  /** Whether clients find it; always so for TCP. */
+  /** Whether clients find it; always so without a path. */
   readonly isThere: boolean;
   /** Puts a deleted name back; to be called now and then. */
   check(): void;
@@ -69,9 +52,9 @@ export type ListenerSettings = Pick<Config, 'bind' | 'socketMode' | 'socketGroup
 /** A listening socket that a successor finds among its descriptors. */
 export interface Heirloom {
   key: string;
-  address: Address;
+  address: SocketAddress;
   fd: number;
-  /** The hidden second name that the predecessor keeps; absent for TCP. */
+  /** The hidden second name that the predecessor keeps; absent for a socket without a path of ours. */
   spare?: string | undefined;
 }
 
@@ -107,6 +90,20 @@ export async function openListeners(
   }
 }
 
+/**
+ * Takes up the sockets that whoever started us has passed on, for those of the addresses that are descriptors. To be
+ * called at the start only: later their numbers may stand for anything.
+ *
+ * @throws UserError if one is no socket that could listen.
+ */
+export function passedListeners(bind: readonly Address[]): Listener[] {
+  return bind.flatMap((asked) => {
+    if (asked.kind !== 'fd') return [];
+    const { socket, address } = openPassed(asked.fd);
+    return pathlessListener(formatAddress(asked), address, socket.fd, () => socket.close());
+  });
+}
+
 /** Takes up sockets that a predecessor has left to this process; those that have lost their names are to be bound anew. */
 export function inheritListeners(heirlooms: readonly Heirloom[], events: PathEvents): Listener[] {
   return heirlooms.flatMap(({ key, address, fd, spare }) => {
@@ -115,7 +112,7 @@ export function inheritListeners(heirlooms: readonly Heirloom[], events: PathEve
       if (isOpen) closeSync(fd);
       isOpen = false;
     };
-    if (address.kind === 'tcp' || spare === undefined) return tcpListener(key, address, fd, close);
+    if (address.kind !== 'unix' || spare === undefined) return pathlessListener(key, address, fd, close);
     const name = SocketPath.inherited(address.path, spare, events);
     if (name) return unixListener(name, fd, close);
     close();
@@ -135,13 +132,29 @@ export function heirloomOf({ key, address, inherited }: Listener, fd: number): H
  */
 export function checkListeners({ bind, socketGroup }: ListenerSettings): void {
   if (socketGroup !== undefined) groupId(socketGroup);
-  for (const address of bind) if (address.kind === 'unix') assertPossible(address.path);
+  for (const address of bind) {
+    if (address.kind === 'unix') assertPossible(address.path);
+    if (address.kind === 'abstract') assertAbstract(address.name);
+  }
 }
 
-function openListener(address: Address, settings: ListenerSettings, events: PathEvents): Promise<Listener> {
-  return address.kind === 'unix'
-    ? openUnix(settings, address.path, events)
-    : openTcp(address.host, address.port, settings.takeover);
+async function openListener(
+  address: Address,
+  settings: ListenerSettings,
+  events: PathEvents,
+): Promise<Listener> {
+  switch (address.kind) {
+    case 'unix':
+      return openUnix(settings, address.path, events);
+    case 'abstract':
+      return openAbstract(address.name);
+    case 'tcp':
+      return openTcp(address.host, address.port, settings.takeover);
+    case 'fd':
+      throw new UserError(
+        `--bind ${formatAddress(address)}: a descriptor can be passed on at the start only; restart the server`,
+      );
+  }
 }
 
 async function openUnix(settings: ListenerSettings, path: string, events: PathEvents): Promise<Listener> {
@@ -149,17 +162,16 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
   assertPossible(path);
   await assertFree(path, settings.takeover);
   const bound = hiddenName(path);
-  const handle = createServerHandle(bound, -1, -1);
-  if (typeof handle === 'number') {
-    throw new UserError(`--bind unix:${path}: cannot bind a socket in its directory (${errorName(handle)})`);
-  }
+  const socket = bindUnix(bound);
+  if ('error' in socket)
+    throw new UserError(`--bind unix:${path}: cannot bind a socket in its directory (${socket.error})`);
   try {
     // Group before mode: chown clears nothing here, but a mode without its group would be too wide for a moment.
     if (gid !== undefined) lchownSync(bound, -1, gid);
     chmodSync(bound, settings.socketMode);
-    return unixListener(SocketPath.ofBound(path, bound, events), handle.fd, () => handle.close());
+    return unixListener(SocketPath.ofBound(path, bound, events), socket.fd, () => socket.close());
   } catch (error) {
-    handle.close();
+    socket.close();
     if (errorCode(error) !== 'EPERM' || gid === undefined) {
       throw new UserError(`--bind unix:${path}: cannot prepare the socket: ${(error as Error).message}`);
     }
@@ -170,7 +182,7 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
 }
 
 function unixListener(name: SocketPath, fd: number, close: () => void): Listener {
-  const address: Address = { kind: 'unix', path: name.path };
+  const address: SocketAddress = { kind: 'unix', path: name.path };
   return {
     ...{ key: formatAddress(address), address, fd, close },
     inherited: { address, spare: name.spare, inode: name.inode },
@@ -191,22 +203,45 @@ async function openTcp(host: string, port: number, takeover: boolean): Promise<L
   const { address: ip, family } = await lookup(host).catch((error) => {
     throw new UserError(`--bind ${asked}: cannot resolve ${host} (${errorCode(error)})`);
   });
-  const handle = createServerHandle(ip, port, family);
-  const refuse = (error: number) =>
-    new UserError(`--bind ${asked}: ${tcpReason(errorName(error), takeover)}`);
-  if (typeof handle === 'number') throw refuse(handle);
-  const name: { port?: number } = {};
-  // libuv keeps EADDRINUSE back until the next call on the handle.
-  const failed = handle.getsockname?.(name) ?? 0;
-  if (failed < 0) {
-    handle.close();
-    throw refuse(failed);
-  }
-  const address: Address = { kind: 'tcp', host, port: name.port ?? port };
-  return tcpListener(asked, address, handle.fd, () => handle.close());
+  const socket = bindTcp(ip, { port, family, reusePort: false });
+  if ('error' in socket) throw new UserError(`--bind ${asked}: ${tcpReason(socket.error, takeover)}`);
+  const address: SocketAddress = { kind: 'tcp', host, port: socket.local!.port };
+  return pathlessListener(asked, address, socket.fd, () => socket.close());
 }
 
-function tcpListener(key: string, address: Address, fd: number, close: () => void): Listener {
+/** The first release whose libuv does not fill such names up with NULs, which makes them others: 1.48. */
+const ABSTRACT_SINCE = 22;
+/** What fits sun_path after its NUL, in bytes. */
+const MAX_ABSTRACT = 107;
+
+/** @throws UserError if there can be no such name here. */
+function assertAbstract(name: string): void {
+  const refuse = (reason: string) => new UserError(`--bind unix:@${name}: ${reason}`);
+  if (process.platform !== 'linux') throw refuse('abstract names are there on Linux only');
+  if (Number.parseInt(process.versions.node, 10) < ABSTRACT_SINCE)
+    throw refuse(
+      `abstract names take Node ${ABSTRACT_SINCE} or newer, this is ${process.versions.node}: nobody else would find the name that it binds`,
+    );
+  const bytes = Buffer.byteLength(name);
+  if (bytes > MAX_ABSTRACT)
+    throw refuse(`the name has ${bytes} bytes, and the system takes ${MAX_ABSTRACT} at most`);
+}
+
+function openAbstract(name: string): Listener {
+  assertAbstract(name);
+  const address: SocketAddress = { kind: 'abstract', name };
+  const key = formatAddress(address);
+  const socket = bindUnix(`\0${name}`);
+  if (!('error' in socket)) return pathlessListener(key, address, socket.fd, () => socket.close());
+  const reason =
+    socket.error === 'EADDRINUSE'
+      ? 'another server has that name; stop it, or choose another (EADDRINUSE)'
+      : `cannot bind it (${socket.error})`;
+  throw new UserError(`--bind ${key}: ${reason}`);
+}
+
+/** A socket without a path that is ours: it is found as long as anybody has it open. */
+function pathlessListener(key: string, address: SocketAddress, fd: number, close: () => void): Listener {
   const nothing = () => {};
   return {
     ...{ key, address, fd, close, inherited: { address } },
@@ -216,11 +251,9 @@ function tcpListener(key: string, address: Address, fd: number, close: () => voi
   };
 }
 
-const errorName = (number: number): string => getSystemErrorName(number);
-
 function tcpReason(code: string, takeover: boolean): string {
   if (code === 'EADDRINUSE' && takeover)
-    return 'the port is taken, and only Unix sockets can be taken over; choose another (EADDRINUSE)';
+    return 'the port is taken, and only Unix sockets with a path can be taken over; choose another (EADDRINUSE)';
   if (code === 'EADDRINUSE') return 'the port is taken; stop who has it, or choose another (EADDRINUSE)';
   if (code === 'EACCES')
     return 'no permission for that port; below 1024 it takes root or CAP_NET_BIND_SERVICE (EACCES)';

@@ -24,7 +24,8 @@ export interface FileSettings {
    */
   adopt?: string | readonly string[] | undefined;
   /**
-   * Listen on unix:/path/to.sock or HOST:PORT. Several: repeat the flag, or put commas between them.
+   * Listen on unix:/path/to.sock, unix:@abstract-name, HOST:PORT or the passed descriptor fd://N. Several:
+   * repeat the flag, or put commas between them.
    *
    * @default "unix:/tmp/app.sock"
    */
@@ -163,8 +164,8 @@ export interface FileSettings {
    */
   pid?: string | undefined;
   /**
-   * Unix socket that the commands for a running server use, or off. Without a Unix socket to bind it is
-   * /tmp/fasticorn-<pid>.ctl. Default: <first Unix socket>.ctl.
+   * Unix socket that the commands for a running server use, or off. Without the path of a Unix socket to bind
+   * it is /tmp/fasticorn-<pid>.ctl. Default: <first Unix socket>.ctl.
    */
   controlSocket?: string | undefined;
   /**

@@ -186,7 +186,7 @@ function refuseUnixOnlySettings(config: Config, sources: ReadonlyMap<SettingName
     throw invalid(
       name,
       { ...source, value: asText(name, source, config) },
-      `expected a Unix socket, but ${writtenAs('bind', bind.origin)} is ${addresses}; drop one of them`,
+      `expected a Unix socket with a path, but ${writtenAs('bind', bind.origin)} is ${addresses}; drop one of them`,
     );
   }
 }

@@ -4,8 +4,7 @@
  */
 import { once } from 'node:events';
 import * as net from 'node:net';
-import type { Address } from '../address.ts';
-import { formatAddress } from '../address.ts';
+import { formatAddress, type SocketAddress } from '../address.ts';
 import { errorCode, UserError } from '../errors.ts';
 import type { InheritedSocket } from '../protocol.ts';
 import { asPrimary } from './node-cluster.ts';
@@ -52,7 +51,7 @@ export async function acceptOn(
 }
 
 /** Made like the net.Server inside http.Server; handing connections over by this event is documented by Node. */
-function handingOverTo(server: net.Server, address: Address): net.Server {
+function handingOverTo(server: net.Server, address: SocketAddress): net.Server {
   return net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     markSocket(socket, address);
     server.emit('connection', socket);

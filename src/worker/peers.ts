@@ -56,7 +56,7 @@ function identifyOn(server: Server, event: string, address: Address): void {
 }
 
 function isUnix({ kind }: Address): boolean {
-  return kind === 'unix';
+  return kind === 'unix' || kind === 'abstract';
 }
 
 /** A Unix socket has no remote address, and libraries that read one crash on undefined. */

@@ -13,25 +13,25 @@ export interface Outcome {
   stderr: string;
 }
 
-/** Runs `fasticorn` with these arguments until it ends; it is killed when the test ends before. */
+/** Runs `fasticorn` with these arguments until it ends; it is killed when the test ends before. It finds `passed` as descriptors from 3 on. */
 export async function fasticorn(
   t: TestContext,
   args: readonly string[],
-  options: { cwd?: string; env?: Record<string, string>; uid?: number } = {},
+  options: { cwd?: string; env?: Record<string, string>; uid?: number; passed?: readonly number[] } = {},
 ): Promise<Outcome> {
   const { uid } = options;
   const child = spawn(process.execPath, [CLI, ...args], {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', ...(options.passed ?? [])],
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   t.after(() => child.kill('SIGKILL'));
   const outcome: Outcome = { code: null, stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text) => {
+  child.stdout!.setEncoding('utf8').on('data', (text) => {
     outcome.stdout += text;
   });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
+  child.stderr!.setEncoding('utf8').on('data', (text) => {
     outcome.stderr += text;
   });
   [outcome.code] = (await once(child, 'close')) as [number | null];

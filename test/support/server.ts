@@ -24,6 +24,8 @@ export interface ServerOptions {
   appArgs?: readonly string[];
   /** Descriptors for standard output and error, in place of pipes that the test reads. */
   stdio?: ['ignore', 'pipe' | number, 'pipe' | number];
+  /** Descriptors that it finds as 3, 4, and so on. */
+  passed?: readonly number[];
   /** Do not wait until the socket is there. */
   early?: boolean;
   /** Do not say where to listen: the config file does. */
@@ -113,7 +115,7 @@ export async function startServer(
   const bind = isBound ? [] : ['--bind', `unix:${socket}`];
   const appArgs = options.appArgs ? ['--', ...options.appArgs] : [];
   const child = spawn(process.execPath, [CLI, ...bind, ...args, file, ...appArgs], {
-    stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'],
+    stdio: [...(options.stdio ?? (['ignore', 'pipe', 'pipe'] as const)), ...(options.passed ?? [])],
     cwd: options.cwd,
     env: { ...process.env, WEB_CONCURRENCY: '2', ...options.env },
   });
