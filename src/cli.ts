@@ -17,6 +17,7 @@ import { verbNames } from './commands.ts';
 import type { Loaded } from './config/load.ts';
 import { reloaded } from './config/reload.ts';
 import { help, printConfig, shown, usage } from './config/render.ts';
+import type { Config } from './config/settings.ts';
 import { nearest } from './config/spelling.ts';
 import { configure, startDirectory } from './configuration.ts';
 import { ExitCode, UserError } from './errors.ts';
@@ -69,6 +70,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   const { config } = loaded;
   // Before anything else is opened, whose descriptor could be taken for one that was passed to us.
   const passed = before ? [] : passedListeners(config.bind);
+  const inheritedUmask = setUmask(config);
   const launch = await launchOf(loaded);
   const log = openErrorLog(config);
   const { logger, flushSync } = log;
@@ -98,7 +100,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
       return { ...next, launch: await launchOf(next.loaded) };
     },
     show: shown,
-    invocation: invocation(),
+    invocation: invocation(inheritedUmask),
     onTerminal: isatty(0) || isatty(1) || isatty(2),
   });
   const exitCode = await arbiter.run();
@@ -109,8 +111,14 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   return exitCode;
 }
 
+/** Sets the umask for this process and all workers, and returns the one before; undefined if it stays. */
+function setUmask({ umask }: Config): number | undefined {
+  return umask === undefined ? undefined : process.umask(umask);
+}
+
 async function check(loaded: Loaded & { app: string }): Promise<number> {
   const { app, args, config } = loaded;
+  setUmask(config);
   checkLogs(config);
   checkListeners(config);
   const shape = await checkApp(app, args, config, await launchOf(loaded));
@@ -128,7 +136,7 @@ function pathEvents(log: Logger): PathEvents {
 }
 
 /** How to start our like: by the paths as they were typed, since the links in them may lead to a newer release. */
-function invocation(): Invocation {
+function invocation(umask: number | undefined): Invocation {
   const [, script = ''] = process.argv;
   const inside = script.startsWith(process.cwd() + sep);
   return {
@@ -138,6 +146,7 @@ function invocation(): Invocation {
       ...process.env,
       ...(activated.length > 0 && { LISTEN_FDS: `${activated.length}`, LISTEN_PID: `${process.pid}` }),
     },
+    umask,
     tiedToUs: tiedToUs({
       ...{ pid: process.pid, ppid: process.ppid, env: process.env, isSuccessor: before !== undefined },
       isContainer: existsSync('/.dockerenv') || existsSync('/run/.containerenv'),

@@ -62,6 +62,7 @@ describe('a value', () => {
         chdir: undefined,
         procName: undefined,
         pid: undefined,
+        umask: undefined,
         controlSocket: undefined,
         takeover: false,
         node: undefined,

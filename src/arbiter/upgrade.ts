@@ -20,6 +20,8 @@ export interface Invocation {
   argv: readonly string[];
   directory: string;
   env: NodeJS.ProcessEnv;
+  /** The umask that this process began with, if it has another one by now. */
+  umask: number | undefined;
   /** Why a successor could not stay alive here, in words; undefined if it can. */
   tiedToUs: string | undefined;
 }
@@ -51,7 +53,7 @@ export class Successor {
    */
   constructor(
     node: string,
-    { argv, directory, env }: Invocation,
+    { argv, directory, env, umask }: Invocation,
     listeners: readonly Listener[],
     times: Pick<Config, 'bootTimeout' | 'gracefulTimeout'>,
     onReady: (keeps: string[]) => boolean,
@@ -60,6 +62,7 @@ export class Successor {
     this.#done = new Promise((resolve) => {
       this.#finish = resolve;
     });
+    const ours = umask === undefined ? undefined : process.umask(umask);
     try {
       this.#child = spawn(node, [...process.execArgv, ...argv], {
         cwd: directory,
@@ -69,6 +72,8 @@ export class Successor {
     } catch (error) {
       // Some errors of exec(3) Node throws, and others it emits.
       throw new UserError(`${node} could not be started: ${(error as Error).message}`);
+    } finally {
+      if (ours !== undefined) process.umask(ours);
     }
     this.#timeToEnd = times.gracefulTimeout * 1000 + EXTRA;
     const fail = (message: string, stack?: string) => this.#finish({ ok: false, message, stack });

@@ -164,6 +164,11 @@ export interface FileSettings {
    */
   pid?: string | undefined;
   /**
+   * Permissions that new files of the arbiter, the workers and the app do not get, in octal: logs among them.
+   * The Unix socket's are --socket-mode. Default: as inherited.
+   */
+  umask?: string | number | undefined;
+  /**
    * Unix socket that the commands for a running server use, or off. Without the path of a Unix socket to bind
    * it is /tmp/fasticorn-<pid>.ctl. Default: <first Unix socket>.ctl.
    */

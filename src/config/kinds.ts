@@ -209,6 +209,20 @@ export const octalMode: Kind<number> = {
   },
 };
 
+/** The permission bits that new files do not get; one digit is enough for 0, as in umask(1). */
+export const umask: Kind<number> = {
+  ...octalMode,
+  parse(value) {
+    if (!/^(0o?)?[0-7]{1,3}$/.test(value)) throw new Error('expected an octal mask such as 027');
+    return Number.parseInt(value.replace('0o', ''), 8);
+  },
+  accept(value) {
+    if (typeof value === 'string') return umask.parse(value);
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0o777) return value;
+    throw new Error("expected an octal mask such as '027', or 0o027 in JavaScript");
+  },
+};
+
 /** A switch. */
 export const onOff: Kind<boolean> = kind(
   {

@@ -26,6 +26,7 @@ import {
   socketPath,
   type TcpAddress,
   text,
+  umask,
 } from './kinds.ts';
 
 /** What a default may depend on: found out once by the command line, so that this table stays pure. */
@@ -364,6 +365,17 @@ export const settings = {
     defaultText: 'none',
     common: true,
     help: 'File that says the process id of the arbiter while it runs.',
+    section: 'Server',
+    applies: 'restart',
+  }),
+  umask: setting<number | undefined>({
+    kind: umask,
+    flag: 'umask',
+    short: 'm',
+    env: 'FASTICORN_UMASK',
+    default: undefined,
+    defaultText: 'as inherited',
+    help: "Permissions that new files of the arbiter, the workers and the app do not get, in octal: logs among them. The Unix socket's are --socket-mode.",
     section: 'Server',
     applies: 'restart',
   }),
