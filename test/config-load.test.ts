@@ -40,6 +40,7 @@ describe('a value', () => {
         backlog: 2048,
         socketMode: 0o666,
         socketGroup: undefined,
+        reusePort: false,
         workers: 8,
         bootTimeout: 30,
         gracefulTimeout: 30,

@@ -47,7 +47,7 @@ export interface Listener {
 }
 
 /** The settings that a listener is made from. */
-export type ListenerSettings = Pick<Config, 'bind' | 'socketMode' | 'socketGroup' | 'takeover'>;
+export type ListenerSettings = Pick<Config, 'bind' | 'socketMode' | 'socketGroup' | 'takeover' | 'reusePort'>;
 
 /** A listening socket that a successor finds among its descriptors. */
 export interface Heirloom {
@@ -130,8 +130,9 @@ export function heirloomOf({ key, address, inherited }: Listener, fd: number): H
  *
  * @throws UserError as `openListeners` would.
  */
-export function checkListeners({ bind, socketGroup }: ListenerSettings): void {
+export function checkListeners({ bind, socketGroup, reusePort }: ListenerSettings): void {
   if (socketGroup !== undefined) groupId(socketGroup);
+  if (reusePort) assertReusable();
   for (const address of bind) {
     if (address.kind === 'unix') assertPossible(address.path);
     if (address.kind === 'abstract') assertAbstract(address.name);
@@ -149,7 +150,7 @@ async function openListener(
     case 'abstract':
       return openAbstract(address.name);
     case 'tcp':
-      return openTcp(address.host, address.port, settings.takeover);
+      return openTcp(settings, address.host, address.port);
     case 'fd':
       throw new UserError(
         `--bind ${formatAddress(address)}: a descriptor can be passed on at the start only; restart the server`,
@@ -198,13 +199,15 @@ function unixListener(name: SocketPath, fd: number, close: () => void): Listener
   };
 }
 
-async function openTcp(host: string, port: number, takeover: boolean): Promise<Listener> {
+async function openTcp(settings: ListenerSettings, host: string, port: number): Promise<Listener> {
+  const { reusePort } = settings;
+  if (reusePort) assertReusable();
   const asked = formatAddress({ kind: 'tcp', host, port });
   const { address: ip, family } = await lookup(host).catch((error) => {
     throw new UserError(`--bind ${asked}: cannot resolve ${host} (${errorCode(error)})`);
   });
-  const socket = bindTcp(ip, { port, family, reusePort: false });
-  if ('error' in socket) throw new UserError(`--bind ${asked}: ${tcpReason(socket.error, takeover)}`);
+  const socket = bindTcp(ip, { port, family, reusePort });
+  if ('error' in socket) throw new UserError(`--bind ${asked}: ${tcpReason(socket.error, settings)}`);
   const address: SocketAddress = { kind: 'tcp', host, port: socket.local!.port };
   return pathlessListener(asked, address, socket.fd, () => socket.close());
 }
@@ -251,10 +254,23 @@ function pathlessListener(key: string, address: SocketAddress, fd: number, close
   };
 }
 
-function tcpReason(code: string, takeover: boolean): string {
+/** @throws UserError where Node does not hand the wish to share a port down to the system. */
+function assertReusable(): void {
+  const { node } = process.versions;
+  if (Number.parseInt(node, 10) < REUSABLE_SINCE)
+    throw new UserError(`--reuse-port takes Node ${REUSABLE_SINCE}.12 or newer, this is ${node}`);
+}
+
+/** The first release that can: 22.12, the oldest of its line that we take. */
+const REUSABLE_SINCE = 22;
+
+function tcpReason(code: string, { takeover, reusePort }: ListenerSettings): string {
   if (code === 'EADDRINUSE' && takeover)
     return 'the port is taken, and only Unix sockets with a path can be taken over; choose another (EADDRINUSE)';
+  if (code === 'EADDRINUSE' && reusePort)
+    return 'the port is taken by another user, or by a server that does not share it (EADDRINUSE)';
   if (code === 'EADDRINUSE') return 'the port is taken; stop who has it, or choose another (EADDRINUSE)';
+  if (code === 'ENOTSUP') return 'this system cannot share a port; drop --reuse-port (ENOTSUP)';
   if (code === 'EACCES')
     return 'no permission for that port; below 1024 it takes root or CAP_NET_BIND_SERVICE (EACCES)';
   if (code === 'EADDRNOTAVAIL') return 'this machine does not have that address (EADDRNOTAVAIL)';

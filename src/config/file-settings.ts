@@ -48,6 +48,13 @@ export interface FileSettings {
    */
   socketGroup?: string | number | undefined;
   /**
+   * Let other servers of this user, which do so as well, share our TCP ports: the kernel spreads connections.
+   * Takes Node 22.12.
+   *
+   * @default false
+   */
+  reusePort?: boolean | string | undefined;
+  /**
    * How many worker processes run the app. Default: one per CPU, within cgroup quota.
    */
   workers?: number | string | undefined;

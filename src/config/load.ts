@@ -158,6 +158,7 @@ function readSettings(
   }
   const loaded = { config: config as Config, origins: origins as Record<SettingName, Origin> };
   refuseUnixOnlySettings(loaded.config, sources);
+  refusePortlessReuse(loaded.config, sources);
   refuseLoneJitter(loaded.config, sources);
   refuseOddAdoptions(loaded.config, sources);
   refuseLoneExtra(loaded.config, sources);
@@ -189,6 +190,16 @@ function refuseUnixOnlySettings(config: Config, sources: ReadonlyMap<SettingName
       `expected a Unix socket with a path, but ${writtenAs('bind', bind.origin)} is ${addresses}; drop one of them`,
     );
   }
+}
+
+function refusePortlessReuse(config: Config, sources: ReadonlyMap<SettingName, Source>): void {
+  const source = sources.get('reusePort');
+  if (!source || !config.reusePort || config.bind.some(({ kind }) => kind === 'tcp')) return;
+  const bind = sources.get('bind');
+  const where = bind
+    ? `${writtenAs('bind', bind.origin)} is ${JSON.stringify(asText('bind', bind, config))}`
+    : `--bind is ${settings.bind.kind.show(config.bind)} unless it is given`;
+  throw invalid('reusePort', source, `expected a TCP port to bind, but ${where}; drop one of them`);
 }
 
 function refuseLoneJitter(config: Config, sources: ReadonlyMap<SettingName, Source>): void {

@@ -141,6 +141,15 @@ export const settings = {
     section: 'Socket',
     applies: 'restart',
   }),
+  reusePort: setting({
+    kind: onOff,
+    flag: 'reuse-port',
+    env: 'FASTICORN_REUSE_PORT',
+    default: false,
+    help: 'Let other servers of this user, which do so as well, share our TCP ports: the kernel spreads connections. Takes Node 22.12.',
+    section: 'Socket',
+    applies: 'restart',
+  }),
   workers: setting({
     kind: integer('N', 1, 1024),
     flag: 'workers',
