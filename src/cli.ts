@@ -8,6 +8,7 @@ import { join, resolve, sep } from 'node:path';
 import { isatty } from 'node:tty';
 import { Arbiter } from './arbiter/arbiter.ts';
 import { checkApp } from './arbiter/check.ts';
+import { assertLaunchable, credentialsOf } from './arbiter/credentials.ts';
 import { checkListeners, inheritListeners, openListeners, passedListeners } from './arbiter/listener.ts';
 import { Office } from './arbiter/office.ts';
 import type { PathEvents } from './arbiter/socket-path.ts';
@@ -22,7 +23,7 @@ import { nearest } from './config/spelling.ts';
 import { configure, startDirectory } from './configuration.ts';
 import { ExitCode, UserError } from './errors.ts';
 import { prepareLaunch } from './launch.ts';
-import { checkLogs, type Logger, openErrorLog } from './log.ts';
+import { checkLogs, createLogs, type Logger, openErrorLog } from './log.ts';
 import { machine } from './machine.ts';
 import { ACTIVATION, activatedSockets } from './socket-activation.ts';
 
@@ -71,6 +72,10 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   // Before anything else is opened, whose descriptor could be taken for one that was passed to us.
   const passed = before ? [] : passedListeners(config.bind);
   const inheritedUmask = setUmask(config);
+  const credentials = credentialsOf(config);
+  assertLaunchable(credentials, config);
+  // The arbiter opens the error log as well, and would make it its own.
+  if (credentials) createLogs(config, credentials);
   const launch = await launchOf(loaded);
   const log = openErrorLog(config);
   const { logger, flushSync } = log;
@@ -119,6 +124,8 @@ function setUmask({ umask }: Config): number | undefined {
 async function check(loaded: Loaded & { app: string }): Promise<number> {
   const { app, args, config } = loaded;
   setUmask(config);
+  const credentials = credentialsOf(config);
+  if (credentials) createLogs(config, credentials);
   checkLogs(config);
   checkListeners(config);
   const shape = await checkApp(app, args, config, await launchOf(loaded));

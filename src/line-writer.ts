@@ -2,7 +2,7 @@
  * Writes whole lines to a file descriptor that other processes write to as well. Knows about chunks, retries and
  * full disks; what is in a line is the business of `log.ts`.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { errorCode } from './errors.ts';
 
 /** The most bytes that go out in one write: PIPE_BUF on Linux, up to which writes to a pipe are atomic. */
@@ -185,4 +185,19 @@ export function openLog(path: string, wait = true): number {
   const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | (wait ? 0 : O_NONBLOCK), 0o666);
   if (fstatSync(fd).isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' });
   return fd;
+}
+
+/**
+ * Creates a log file that is missing, for somebody who may not create it there. An existing one stays as it is, and
+ * whose it is: a link that stands there might lead anywhere. What fails here is told by whoever opens the file.
+ */
+export function createLog(path: string, { uid, gid }: { uid: number; gid: number }): void {
+  try {
+    const fd = openSync(path, 'ax', 0o666);
+    try {
+      fchownSync(fd, uid, gid);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {}
 }

@@ -8,7 +8,7 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 import type { PrettyOptions } from 'pino-pretty';
 import type { Config } from './config/settings.ts';
 import { UserError } from './errors.ts';
-import { LineWriter, openLog } from './line-writer.ts';
+import { createLog, LineWriter, openLog } from './line-writer.ts';
 
 export type { Logger };
 
@@ -126,6 +126,15 @@ function reopen(writer: LineWriter, flag: string, path: string, errorLog: Logger
  */
 export function checkLogs(settings: LogSettings): void {
   openAccessLog(settings, openErrorLog(settings).logger);
+}
+
+/** Creates the log files that are missing, for workers that run as somebody who may not create them. */
+export function createLogs(
+  { errorLogfile, accessLogfile }: LogSettings,
+  owner: { uid: number; gid: number },
+): void {
+  if (errorLogfile !== '-') createLog(errorLogfile, owner);
+  if (!['-', 'off'].includes(accessLogfile)) createLog(accessLogfile, owner);
 }
 
 type Format = (json: string) => string;

@@ -63,6 +63,8 @@ describe('a value', () => {
         chdir: undefined,
         procName: undefined,
         pid: undefined,
+        user: undefined,
+        group: undefined,
         umask: undefined,
         controlSocket: undefined,
         takeover: false,

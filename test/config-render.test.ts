@@ -159,7 +159,7 @@ describe('--print-config', () => {
     assert.match(text, /^keep-alive +=.5 +# env FASTICORN_KEEP_ALIVE$/m);
     assert.match(text, /^bind +=.unix:\/tmp\/app\.sock +# default$/m);
     assert.match(text, /^pretty += {2,}# default: each log that goes to a terminal$/m);
-    assert.match(text, /^socket-group +=.+ # default: the arbiter's group$/m);
+    assert.match(text, /^socket-group +=.+ # default: that of --group, or the arbiter's$/m);
   });
 
   it('says the line of the config file', () => {

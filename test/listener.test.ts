@@ -19,7 +19,14 @@ async function open(
   path: string,
   { mode = 0o666, group }: { mode?: number; group?: string } = {},
 ): Promise<Listener> {
-  const settings = { socketMode: mode, socketGroup: group, takeover: false, reusePort: false };
+  const settings = {
+    socketMode: mode,
+    socketGroup: group,
+    takeover: false,
+    reusePort: false,
+    user: undefined,
+    group: undefined,
+  };
   const [listener] = await openListeners({ bind: [{ kind: 'unix', path }], ...settings }, silent);
   assert(listener);
   t.after(() => {

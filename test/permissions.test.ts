@@ -7,17 +7,10 @@ import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
 import { deadSocket, liveServer } from './support/neighbours.ts';
-import { app, CLI, temporaryDirectory } from './support/server.ts';
+import { hindrance, NOBODY } from './support/other-user.ts';
+import { app, temporaryDirectory } from './support/server.ts';
 
 describe('as another user a path is refused if it is', () => {
-  const NOBODY = 65534;
-  /** Why this cannot be tried, or false: the other user must be able to read this Node and this project. */
-  async function hindrance(t: TestContext): Promise<string | false> {
-    if (process.getuid?.() !== 0) return 'needs root, to become another user';
-    const able = await fasticorn(t, ['--version'], { uid: NOBODY, cwd: '/' }).catch(() => undefined);
-    return able?.code === 0 ? false : `user ${NOBODY} may not run ${process.execPath} or read ${CLI}`;
-  }
-
   const cases: { title: string; prepare(t: TestContext, path: string): unknown; reason: RegExp }[] = [
     {
       title: 'a socket that this user may not connect to',

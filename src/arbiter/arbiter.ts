@@ -8,7 +8,7 @@ import { type Command, type Outcome, scaled, signals } from '../commands.ts';
 import type { Loaded } from '../config/load.ts';
 import { ExitCode } from '../errors.ts';
 import type { Launch } from '../launch.ts';
-import type { OpenLog } from '../log.ts';
+import { createLogs, type OpenLog } from '../log.ts';
 import { beatEvery } from '../protocol.ts';
 import type { Status } from '../status.ts';
 import type { ControlFace } from './control.ts';
@@ -225,6 +225,9 @@ export class Arbiter {
   }
 
   #reopen(by: string): Outcome {
+    // The workers may have no right to create them.
+    for (const { loaded, credentials } of this.#fleet.setups)
+      if (credentials) createLogs(loaded.config, credentials);
     this.#options.log.reopen();
     this.#fleet.tellAll({ type: 'reopen' });
     return this.#done(by, 'the log files are opened anew');

@@ -6,7 +6,9 @@ import { realpathSync } from 'node:fs';
 import type { Loaded } from '../config/load.ts';
 import { UserError } from '../errors.ts';
 import type { Launch } from '../launch.ts';
+import { createLogs } from '../log.ts';
 import type { Farewell, Order } from '../protocol.ts';
+import { type Credentials, credentialsOf } from './credentials.ts';
 import type { Listener } from './listener.ts';
 import { FIRST_SOCKET_FD, type WorkerEvents, WorkerHandle } from './worker-handle.ts';
 
@@ -18,19 +20,23 @@ export interface Setup {
   /** Where its workers run: what symbolic links led to when it began, so that all of them run the same code. */
   directory: string;
   launch: Launch;
+  /** Who its workers run as; undefined for as we are. */
+  credentials?: Credentials | undefined;
   listeners: readonly Listener[];
 }
 
 /**
  * What a generation is made from at this moment, but for its sockets.
  *
- * @throws UserError if the directory has gone.
+ * @throws UserError if the directory, or the user that workers run as, has gone.
  */
 export function setupOf(app: string, loaded: Loaded, launch: Launch): Omit<Setup, 'number' | 'listeners'> {
   const chdir = loaded.config.chdir ?? '.';
   try {
-    return { app, loaded, launch, directory: realpathSync(chdir) };
+    const credentials = credentialsOf(loaded.config);
+    return { app, loaded, launch, credentials, directory: realpathSync(chdir) };
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`--chdir ${chdir}: ${(error as Error).message}`);
   }
 }
@@ -41,9 +47,11 @@ export class Crew {
 
   /** Starts a worker. `published` says that the sockets' public names are ours. */
   spawn(id: number, slot: number, setup: Setup, published: boolean, events: WorkerEvents): void {
-    const { number, app, loaded, directory, launch, listeners } = setup;
+    const { number, app, loaded, directory, launch, credentials, listeners } = setup;
     const sockets = listeners.map(({ fd }) => fd);
-    const handle = new WorkerHandle(sockets, directory, launch, events);
+    // Somebody may have moved them away a moment ago.
+    if (credentials) createLogs(loaded.config, credentials);
+    const handle = new WorkerHandle(sockets, directory, { launch, credentials }, events);
     this.#handles.set(id, { handle, setup });
     handle.tell({
       type: 'start',

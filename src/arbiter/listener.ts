@@ -2,13 +2,13 @@
  * A bound socket whose descriptor the workers inherit. Knows how each kind of address is had and given up, and that a
  * socket is not listening yet when it is bound: the first worker calls listen(2).
  */
-import { execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
-import { chmodSync, closeSync, lchownSync, readFileSync } from 'node:fs';
+import { chmodSync, closeSync, lchownSync, lstatSync } from 'node:fs';
 import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { errorCode, UserError } from '../errors.ts';
 import type { InheritedSocket } from '../protocol.ts';
+import { credentialsOf, groupNumber } from './credentials.ts';
 import { openPassed } from './descriptor.ts';
 import { bindTcp, bindUnix } from './server-handle.ts';
 import { assertPossible, hiddenName, type PathEvents, SocketPath } from './socket-path.ts';
@@ -47,7 +47,10 @@ export interface Listener {
 }
 
 /** The settings that a listener is made from. */
-export type ListenerSettings = Pick<Config, 'bind' | 'socketMode' | 'socketGroup' | 'takeover' | 'reusePort'>;
+export type ListenerSettings = Pick<
+  Config,
+  'bind' | 'socketMode' | 'socketGroup' | 'takeover' | 'reusePort' | 'user' | 'group'
+>;
 
 /** A listening socket that a successor finds among its descriptors. */
 export interface Heirloom {
@@ -131,7 +134,7 @@ export function heirloomOf({ key, address, inherited }: Listener, fd: number): H
  * @throws UserError as `openListeners` would.
  */
 export function checkListeners({ bind, socketGroup, reusePort }: ListenerSettings): void {
-  if (socketGroup !== undefined) groupId(socketGroup);
+  if (socketGroup !== undefined) groupNumber('--socket-group', socketGroup);
   if (reusePort) assertReusable();
   for (const address of bind) {
     if (address.kind === 'unix') assertPossible(address.path);
@@ -159,17 +162,21 @@ async function openListener(
 }
 
 async function openUnix(settings: ListenerSettings, path: string, events: PathEvents): Promise<Listener> {
-  const gid = settings.socketGroup === undefined ? undefined : groupId(settings.socketGroup);
+  const { socketMode, socketGroup } = settings;
+  const workers = credentialsOf(settings);
+  const gid = socketGroup === undefined ? workers?.gid : groupNumber('--socket-group', socketGroup);
   assertPossible(path);
   await assertFree(path, settings.takeover);
   const bound = hiddenName(path);
+  // So that it has its mode from its first moment; in a directory with a default ACL the umask does not count.
+  const umask = process.umask(~socketMode & 0o777);
   const socket = bindUnix(bound);
+  process.umask(umask);
   if ('error' in socket)
     throw new UserError(`--bind unix:${path}: cannot bind a socket in its directory (${socket.error})`);
   try {
-    // Group before mode: chown clears nothing here, but a mode without its group would be too wide for a moment.
-    if (gid !== undefined) lchownSync(bound, -1, gid);
-    chmodSync(bound, settings.socketMode);
+    if (workers || gid !== undefined) lchownSync(bound, workers?.uid ?? -1, gid ?? -1);
+    if ((lstatSync(bound).mode & 0o777) !== socketMode) chmodSync(bound, socketMode);
     return unixListener(SocketPath.ofBound(path, bound, events), socket.fd, () => socket.close());
   } catch (error) {
     socket.close();
@@ -177,7 +184,7 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
       throw new UserError(`--bind unix:${path}: cannot prepare the socket: ${(error as Error).message}`);
     }
     throw new UserError(
-      `--socket-group ${settings.socketGroup}: this user is not a member of that group and may not give it the socket`,
+      `--socket-group ${socketGroup}: this user is not a member of that group and may not give it the socket`,
     );
   }
 }
@@ -275,26 +282,4 @@ function tcpReason(code: string, { takeover, reusePort }: ListenerSettings): str
     return 'no permission for that port; below 1024 it takes root or CAP_NET_BIND_SERVICE (EACCES)';
   if (code === 'EADDRNOTAVAIL') return 'this machine does not have that address (EADDRNOTAVAIL)';
   return `cannot bind it (${code})`;
-}
-
-/** The greatest number that chown(2) does not read as "leave it". */
-const MAX_GID = 2 ** 32 - 2;
-
-/** Node has no getgrnam(3): a number is taken as it is, a name is looked up where the system keeps it. */
-function groupId(group: string): number {
-  if (/^\d+$/.test(group) && Number(group) <= MAX_GID) return Number(group);
-  let found: string | undefined;
-  try {
-    found = readFileSync('/etc/group', 'utf8')
-      .split('\n')
-      .find((line) => line.startsWith(`${group}:`));
-    // Not a local group: a directory service may know it.
-    found ??= execFileSync('getent', ['group', group], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-  } catch {}
-  const gid = found?.split(':')[2];
-  if (!gid) throw new UserError(`--socket-group ${group}: there is no such group on this machine`);
-  return Number(gid);
 }

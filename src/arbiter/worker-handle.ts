@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Launch } from '../launch.ts';
 import type { Beat, Envelope, Order, Report } from '../protocol.ts';
 import { AUTOPSY_FLAGS } from './autopsy.ts';
+import { type Credentials, commandAs } from './credentials.ts';
 
 /** What becomes of a worker. */
 export interface WorkerEvents {
@@ -38,15 +39,19 @@ export class WorkerHandle {
   /**
    * @param sockets the arbiter's descriptors of the listening sockets; none for a worker that only checks.
    * @param directory where the worker runs.
+   * @param how with which flags and environment, and as whom; without credentials as we are.
    */
-  constructor(sockets: readonly number[], directory: string, launch: Launch, events: WorkerEvents) {
+  constructor(
+    sockets: readonly number[],
+    directory: string,
+    { launch, credentials }: { launch: Launch; credentials: Credentials | undefined },
+    events: WorkerEvents,
+  ) {
     const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...sockets];
+    const node = [...launch.flags, ...AUTOPSY_FLAGS, ENTRY];
+    const { file, args, options } = commandAs(credentials, process.execPath, node);
     try {
-      this.#child = spawn(process.execPath, [...launch.flags, ...AUTOPSY_FLAGS, ENTRY], {
-        stdio,
-        cwd: directory,
-        env: launch.env,
-      });
+      this.#child = spawn(file, args, { ...options, stdio, cwd: directory, env: launch.env });
     } catch (error) {
       // Node throws where fork(2) finds no memory; the caller does not know this handle yet.
       setImmediate(() => events.onExit({ error: error as Error }));

@@ -43,8 +43,8 @@ export interface FileSettings {
    */
   socketMode?: string | number | undefined;
   /**
-   * Group of the Unix socket, by name or number: usually that of nginx's workers. Default: the arbiter's
-   * group.
+   * Group of the Unix socket, by name or number: usually that of nginx's workers. Default: that of --group,
+   * or the arbiter's.
    */
   socketGroup?: string | number | undefined;
   /**
@@ -170,6 +170,15 @@ export interface FileSettings {
    * File that says the process id of the arbiter while it runs. Default: none.
    */
   pid?: string | undefined;
+  /**
+   * User that the workers run as, by name or number, with all its groups. The arbiter stays root, and gives
+   * them the Unix socket and new log files. Default: the arbiter's user.
+   */
+  user?: string | number | undefined;
+  /**
+   * Group that the workers run as, by name or number. Default: that of --user, or the arbiter's.
+   */
+  group?: string | number | undefined;
   /**
    * Permissions that new files of the arbiter, the workers and the app do not get, in octal: logs among them.
    * The Unix socket's are --socket-mode. Default: as inherited.

@@ -78,6 +78,8 @@ export const socketPath: Kind<string> = kind(
     ...text('PATH'),
     parse(value) {
       const path = value.startsWith('unix:') ? parseAddress(value) : undefined;
+      if (path?.kind === 'abstract')
+        throw new Error('expected a path, as others may connect to an abstract name');
       return path?.kind === 'unix' ? path.path : text('PATH').parse(value);
     },
   },
@@ -112,12 +114,18 @@ export const nodeFlags: Kind<string> = kind(
   'string',
 );
 
-/** Groups have numbers, too. */
-export const group: Kind<string> = {
-  ...text('GROUP'),
+/** A user or a group: these have numbers, too. */
+const account = (placeholder: string): Kind<string> => ({
+  ...text(placeholder),
   schema: { anyOf: [{ type: 'string', minLength: 1 }, { type: 'integer' }] },
-  accept: (value) => text('GROUP').accept(Number.isSafeInteger(value) ? String(value) : value),
-};
+  accept: (value) => text(placeholder).accept(Number.isSafeInteger(value) ? String(value) : value),
+});
+
+/** A group by name or number. */
+export const group = account('GROUP');
+
+/** A user by name or number. */
+export const user = account('USER');
 
 /** A file, or - for a stream. As the access log can be turned off by that word, somebody will try. */
 export const errorLog: Kind<string> = kind(
@@ -185,43 +193,41 @@ export const secondsFrom = (least: number, orOff: '' | '0 (off) or ' = ''): Kind
 /** A time of a millisecond or more. */
 export const seconds = secondsFrom(0.001);
 
-/** The permission bits of a file. */
-export const octalMode: Kind<number> = {
-  placeholder: 'MODE',
-  parse(value) {
-    if (!/^(0o?)?[0-7]{3}$/.test(value)) throw new Error('expected an octal mode such as 0660');
+/** Permission bits, in octal. */
+const octal = (what: string, { digits, example }: { digits: string; example: string }): Kind<number> => {
+  const pattern = `^(0o?)?[0-7]${digits}$`;
+  const parse = (value: string) => {
+    if (!new RegExp(pattern).test(value)) throw new Error(`expected an octal ${what} such as ${example}`);
     return Number.parseInt(value.replace('0o', ''), 8);
-  },
-  accept(value) {
-    if (typeof value === 'string') return octalMode.parse(value);
-    // A number is the mode itself: in a file it is written 0o660. Who writes 660 has forgotten the 0o.
-    // As text -0 would be read back as 0.
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0o777)
-      return Math.abs(value);
-    throw new Error("expected an octal mode such as '0660', or 0o660 in JavaScript");
-  },
-  show: (mode) => `0${mode.toString(8).padStart(3, '0')}`,
-  schema: {
-    anyOf: [
-      { type: 'string', pattern: '^(0o?)?[0-7]{3}$' },
-      { type: 'integer', minimum: 0, maximum: 0o777 },
-    ],
-  },
+  };
+  return {
+    placeholder: 'MODE',
+    parse,
+    accept(value) {
+      if (typeof value === 'string') return parse(value);
+      // A number is the mode itself: in a file it is written 0o660. Who writes 660 has forgotten the 0o.
+      // As text -0 would be read back as 0.
+      if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0o777)
+        return Math.abs(value);
+      throw new Error(
+        `expected an octal ${what} such as '${example}', or 0o${example.slice(1)} in JavaScript`,
+      );
+    },
+    show: (mode) => `0${mode.toString(8).padStart(3, '0')}`,
+    schema: {
+      anyOf: [
+        { type: 'string', pattern },
+        { type: 'integer', minimum: 0, maximum: 0o777 },
+      ],
+    },
+  };
 };
 
+/** The permission bits of a file. */
+export const octalMode = octal('mode', { digits: '{3}', example: '0660' });
+
 /** The permission bits that new files do not get; one digit is enough for 0, as in umask(1). */
-export const umask: Kind<number> = {
-  ...octalMode,
-  parse(value) {
-    if (!/^(0o?)?[0-7]{1,3}$/.test(value)) throw new Error('expected an octal mask such as 027');
-    return Number.parseInt(value.replace('0o', ''), 8);
-  },
-  accept(value) {
-    if (typeof value === 'string') return umask.parse(value);
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0o777) return value;
-    throw new Error("expected an octal mask such as '027', or 0o027 in JavaScript");
-  },
-};
+export const umask = octal('mask', { digits: '{1,3}', example: '027' });
 
 /** A switch. */
 export const onOff: Kind<boolean> = kind(

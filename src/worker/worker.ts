@@ -7,7 +7,7 @@ import type * as net from 'node:net';
 import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
-import { removeIfSame } from '../inode.ts';
+import { inodeOf, removeIfSame, sameInode } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { IDLE_GRACE } from '../timing.ts';
@@ -182,10 +182,13 @@ class Worker {
     const { sockets, config } = this.#order;
     // Nobody is left to end us if a hook of the app hangs.
     setTimeout(() => process.exit(1), config.gracefulTimeout * 1000);
-    for (const { address, spare, inode } of sockets) {
+    for (const socket of sockets) {
+      const { address, spare, inode } = socket;
       if (!inode || address.kind !== 'unix') continue;
       if (spare !== undefined && spare !== address.path) removeIfSame(spare, inode);
-      if (this.#responsible) removeIfSame(address.path, inode);
+      if (!this.#responsible || removeIfSame(address.path, inode)) continue;
+      // With --user we may have no right to remove it: then clients go on coming, as they do on a port.
+      if (sameInode(inodeOf(address.path), inode)) delete socket.inode;
     }
     this.#log.logger.fatal('the arbiter is gone: answering what has arrived, then ending');
     // Unless the names are ours, the queues are those of a server that we were to replace.

@@ -11,7 +11,14 @@ let listener: Listener | undefined;
 
 const steps = {
   async bind(path: string) {
-    const settings = { socketMode: 0o666, socketGroup: undefined, takeover: false, reusePort: false };
+    const settings = {
+      socketMode: 0o666,
+      socketGroup: undefined,
+      takeover: false,
+      reusePort: false,
+      user: undefined,
+      group: undefined,
+    };
     [listener] = await openListeners({ bind: [{ kind: 'unix', path }], ...settings }, silent);
     await once(createServer().listen({ fd: listener!.fd }), 'listening');
     return 'bound';
