@@ -77,17 +77,16 @@ describe('--reuse-port', { skip: !canShare && 'needs Linux and Node 22.12' }, ()
 
   it('loses at most those who connect at the very end when one of two servers is stopped', async (t) => {
     const port = await freePort();
-    const quiet = ['--reuse-port', '--access-logfile', 'off'];
-    const [one] = [await start(t, port, quiet), await start(t, port, quiet)];
-    const enough = new AbortController();
-    const running = load({ to: { port }, connections: 16, signal: enough.signal });
+    const [one] = [await start(t, port), await start(t, port)];
+    const running = load({ to: { port }, connections: 16, count: 3000 });
+    await until(() => one.accessLog().length > 100, 'the load to be under way');
     assert.equal(await one.stop(), 0);
-    enough.abort();
     const { sent, good, bad, refused } = await running;
     // They are reset with the queue that the kernel has put them into.
     t.diagnostic(`${sent} requests, ${bad.length} lost`);
     assert.equal(refused, 0);
-    assert(bad.length <= 16 && good > 100, bad.slice(0, 5).join());
+    assert(bad.length <= 16, bad.slice(0, 5).join());
+    assert.equal(good + bad.length, sent);
   });
 
   it('serves IPv6 as well', async (t) => {

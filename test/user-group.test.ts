@@ -2,7 +2,7 @@
  * `--user` and `--group`: the arbiter stays root, and nothing of the app, nor what is loaded before it, ever is.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, lstatSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -63,7 +63,8 @@ async function start(
 ): Promise<{ site: Site; server: Server; log(name: string): string }> {
   const site = new Site(t);
   site.write('app.mjs', APP);
-  site.write('logs/.keep', '');
+  mkdirSync(join(site.directory, 'logs'));
+  chmodSync(join(site.directory, 'logs'), 0o755);
   const logs = ['--access-logfile', 'logs/access.log', '--error-logfile', 'logs/error.log'];
   const server = await site.start([...logs, ...args], { env });
   return { site, server, log: (name) => join(site.directory, 'logs', name) };
@@ -137,7 +138,9 @@ describe('as root', () => {
       site.write('preloaded', '');
       chmodSync(join(site.directory, 'preloaded'), 0o666);
       const preload = `--import file://${join(site.directory, 'preload.mjs')}`;
-      const server = await site.start(['-u', user], { env: { NODE_OPTIONS: preload } });
+      const server = await site.start(['-u', user, '--import', './preload.mjs'], {
+        env: { NODE_OPTIONS: preload },
+      });
       const workers = server.workers();
       const seen = readFileSync(join(site.directory, 'preloaded'), 'utf8')
         .split('\n')
@@ -163,13 +166,17 @@ describe('as root', () => {
     'logs that were moved away go on in new files, also of a worker that starts meanwhile',
     async (t) => {
       const { site, server, log } = await start(t, ['-u', 'nobody']);
-      for (const name of ['access.log', 'error.log']) renameSync(log(name), `${log(name)}.1`);
+      const rotate = (suffix: string) => {
+        for (const name of ['access.log', 'error.log']) renameSync(log(name), `${log(name)}.${suffix}`);
+      };
+      rotate('1');
       const [victim] = server.workers() as [number];
       process.kill(victim, 'SIGKILL');
-      await until(
-        async () => (await site.ready()).length === 2 && !(await site.ready()).includes(victim),
-        'the next worker',
-      );
+      await until(async () => {
+        const pids = await site.ready();
+        return pids.length === 2 && !pids.includes(victim);
+      }, 'the next worker');
+      rotate('2');
       assert.equal((await site.ask('reopen')).code, 0);
       for (const name of ['access.log', 'error.log']) assert.equal(statSync(log(name)).uid, NOBODY);
       await until(async () => {
@@ -180,16 +187,22 @@ describe('as root', () => {
     },
   );
 
-  asRoot('a log file of root that is there already is refused, not given away', async (t) => {
-    const site = new Site(t);
-    site.write('app.mjs', APP);
-    site.write('access.log', '');
-    const args = ['-u', 'nobody', '-b', `unix:${site.socket}`, '--access-logfile', 'access.log', './app.mjs'];
-    const { code, stderr } = await fasticorn(t, args, { cwd: site.directory });
-    assert.equal(code, 1);
-    assert.match(stderr, /--access-logfile \S+access\.log: cannot open it for appending: EACCES/);
-    assert.equal(statSync(join(site.directory, 'access.log')).uid, 0);
-  });
+  for (const flag of ['--access-logfile', '--error-logfile']) {
+    asRoot(`a log file of root that is there already is refused, not given away: ${flag}`, async (t) => {
+      const site = new Site(t);
+      site.write('app.mjs', APP);
+      const path = join(site.directory, 'root.log');
+      site.write('root.log', '');
+      chmodSync(path, 0o644);
+      const args = ['-u', 'nobody', '-b', `unix:${site.socket}`, flag, 'root.log', './app.mjs'];
+      const { code, stderr } = await fasticorn(t, args, { cwd: site.directory });
+      assert.equal(code, 1);
+      const told = stderr + readFileSync(path, 'utf8');
+      assert.match(told, new RegExp(`${flag} ${path}: cannot open it for appending: EACCES`));
+      assert.doesNotMatch(told, /\n +at /);
+      assert.equal(statSync(path).uid, 0);
+    });
+  }
 
   asRoot('an autopsy still tells where a worker is stuck', async (t) => {
     const { site, log } = await start(t, ['-u', 'nobody', '--timeout', '1']);

@@ -43,8 +43,8 @@ const signals = new HeldSignals();
 let worker: Worker | undefined;
 takeOrders(
   (order) => {
-    if (order.type === 'start') worker = new Worker(order);
-    else if (order.type === 'check') void check(order);
+    if (order.type === 'start') start(order);
+    else if (order.type === 'check') check(order).catch((error) => fail(order.app, error));
     else worker?.obey(order);
   },
   // Killed before it could say what to do, the arbiter leaves nothing to be done.
@@ -53,6 +53,15 @@ takeOrders(
 
 /** What the app's own signal handlers get for the end, in milliseconds. */
 const LAST_WORDS = 5_000;
+
+function start(order: StartOrder): void {
+  try {
+    worker = new Worker(order);
+  } catch (error) {
+    // A log that this user may not open.
+    fail(order.app, error);
+  }
+}
 
 type StartOrder = Extract<Order, { type: 'start' }>;
 type CheckOrder = Extract<Order, { type: 'check' }>;
