@@ -13,6 +13,7 @@ import { checkListeners, inheritListeners, openListeners, passedListeners } from
 import { Office } from './arbiter/office.ts';
 import type { PathEvents } from './arbiter/socket-path.ts';
 import { tiedToUs } from './arbiter/supervision.ts';
+import { readTlsIdentity } from './arbiter/tls-identity.ts';
 import { HEIRLOOMS, type Invocation, predecessor } from './arbiter/upgrade.ts';
 import { verbNames } from './commands.ts';
 import type { Loaded } from './config/load.ts';
@@ -79,6 +80,8 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   const launch = await launchOf(loaded);
   const log = openErrorLog(config);
   const { logger, flushSync } = log;
+  // Before anything is bound, or anybody replaced.
+  readTlsIdentity(config);
   const office = new Office({ config, predecessor: before, log: logger });
   await office.examine();
   const events = pathEvents(logger);
@@ -128,6 +131,7 @@ async function check(loaded: Loaded & { app: string }): Promise<number> {
   if (credentials) createLogs(config, credentials);
   checkLogs(config);
   checkListeners(config);
+  readTlsIdentity(config);
   const shape = await checkApp(app, args, config, await launchOf(loaded));
   return print(`the settings are valid, and ${app} loads: ${shape}`);
 }

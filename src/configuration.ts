@@ -62,6 +62,7 @@ export async function configure(input: Input): Promise<Configured> {
       address.kind === 'unix' ? { kind: 'unix', path: absolute(address.path) } : address,
   );
   refuseSameTwice(bind, loaded);
+  if (!loaded.verb) refuseHalfTls(loaded);
   return {
     ...loaded,
     config: {
@@ -74,6 +75,8 @@ export async function configure(input: Input): Promise<Configured> {
       accessLogfile: absolute(config.accessLogfile, '-', 'off'),
       errorLogfile: absolute(config.errorLogfile, '-'),
       watchExtra: config.watchExtra?.map((path) => absolute(path)),
+      certfile: absolute(config.certfile),
+      keyfile: absolute(config.keyfile),
       // A bare name is looked for in PATH.
       node: config.node?.includes('/') ? absolute(config.node) : config.node,
     },
@@ -167,6 +170,21 @@ function refuseSameTwice(bind: Address[], { config, origins: { bind: origin } }:
   if (twice === undefined || origin.from === 'default') return;
   const value = settings.bind.kind.show(config.bind);
   throw invalid('bind', { value, origin }, `expected each only once, got ${JSON.stringify(twice)} twice`);
+}
+
+/** TLS takes a certificate, its key, and a port to be spoken on. */
+function refuseHalfTls({ config, origins }: Loaded): void {
+  for (const [one, other] of [
+    ['certfile', 'keyfile'],
+    ['keyfile', 'certfile'],
+  ] as const) {
+    const origin = origins[one];
+    if (config[one] === undefined || origin.from === 'default') continue;
+    const given = { value: config[one], origin };
+    if (config[other] === undefined) throw invalid(one, given, `expected --${other} with it`);
+    if (config.bind.every(({ kind }) => kind === 'unix'))
+      throw invalid(one, given, 'expected a --bind with a TCP port: on a Unix socket there is no TLS');
+  }
 }
 
 /**

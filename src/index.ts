@@ -1,6 +1,6 @@
 /**
- * What `import 'fasticorn'` gives: `defineConfig` for the config file, and types. It loads nothing, as a config file
- * that imports it runs at each reload. The server itself is the command.
+ * What `import 'fasticorn'` gives: `defineConfig` for the config file, `trustProxy` for apps, and types. It loads next to
+ * nothing, as a config file that imports it runs at each reload. The server itself is the command.
  */
 import type { FileSettings } from './config/file-settings.ts';
 import type { Hooks } from './events.ts';
@@ -18,6 +18,7 @@ export type {
   WorkerReadyEvent,
   WorkerStuckEvent,
 } from './events.ts';
+export { trustProxy } from './trust-proxy.ts';
 
 /**
  * What a config file may say. Durations are in seconds, memory is in MiB; a mode is a text such as `'0660'`, or

@@ -43,6 +43,16 @@ export type Farewell = 'stop' | 'retire' | 'quick';
  */
 export type Envelope<T> = { key: string; content: T };
 
+/** What TLS is spoken with; the arbiter reads it, as the workers may not be allowed to. */
+export interface TlsIdentity {
+  /** PEM, with what leads to the root. */
+  cert: string;
+  /** PEM, not encrypted. */
+  key: string;
+  /** 48 bytes in base64: with the same ones all workers can resume each other's sessions. */
+  ticketKeys: string;
+}
+
 /** Arbiter to worker. */
 export type Order =
   | {
@@ -55,6 +65,8 @@ export type Order =
       generation: number;
       sockets: InheritedSocket[];
       published: boolean;
+      /** Absent without TLS. */
+      identity?: TlsIdentity | undefined;
     }
   /** The app is only to be loaded, and the result reported. */
   | { type: 'check'; app: AppSpec; args: readonly string[]; config: Config }

@@ -55,6 +55,14 @@ describe('a value', () => {
         envFile: undefined,
         requestTimeout: 0,
         keepAlive: 75,
+        limitRequestLine: 0,
+        limitRequestFields: 0,
+        limitRequestFieldSize: 0,
+        forwardedAllowIps: undefined,
+        proxyProtocol: false,
+        proxyAllowIps: ['127.0.0.1', '::1'],
+        certfile: undefined,
+        keyfile: undefined,
         logLevel: 'info',
         accessLogfile: '-',
         errorLogfile: '-',
@@ -74,6 +82,36 @@ describe('a value', () => {
         inspect: undefined,
       },
       origins: Object.fromEntries(rows.map(([name]) => [name, { from: 'default' }])),
+    });
+
+    it('that is a network is an IP address, with or without a length that its family has, or *', () => {
+      const networks = (text: string) =>
+        load(['--forwarded-allow-ips', text], {}, machine).config.forwardedAllowIps;
+      assert.deepEqual(networks('10.0.0.0/8, ::1,2001:DB8::/32,*'), [
+        '10.0.0.0/8',
+        '::1',
+        '2001:db8::/32',
+        '*',
+      ]);
+      for (const wrong of [
+        '',
+        '10.0.0',
+        '10.0.0.0/33',
+        '256.0.0.1',
+        '::/129',
+        ':::',
+        '1::2::3',
+        'host',
+        '::1/',
+        '/8',
+        '1.2.3.4:80',
+      ]) {
+        assert.match(
+          mistake(['--forwarded-allow-ips', wrong]),
+          /--forwarded-allow-ips: ".*" is not valid: expected an IP address, a network such as 10\.0\.0\.0\/8, or \*/,
+          wrong,
+        );
+      }
     });
   });
 

@@ -7,9 +7,10 @@ import type { Loaded } from '../config/load.ts';
 import { UserError } from '../errors.ts';
 import type { Launch } from '../launch.ts';
 import { createLogs } from '../log.ts';
-import type { Farewell, Order } from '../protocol.ts';
+import type { Farewell, Order, TlsIdentity } from '../protocol.ts';
 import { type Credentials, credentialsOf } from './credentials.ts';
 import type { Listener } from './listener.ts';
+import { readTlsIdentity } from './tls-identity.ts';
 import { FIRST_SOCKET_FD, type WorkerEvents, WorkerHandle } from './worker-handle.ts';
 
 /** What the workers of a generation are made from. */
@@ -23,18 +24,21 @@ export interface Setup {
   /** Who its workers run as; undefined for as we are. */
   credentials?: Credentials | undefined;
   listeners: readonly Listener[];
+  /** As it was when the generation began, for all of its workers. */
+  identity?: TlsIdentity | undefined;
 }
 
 /**
  * What a generation is made from at this moment, but for its sockets.
  *
- * @throws UserError if the directory, or the user that workers run as, has gone.
+ * @throws UserError if the directory, or the user that workers run as, has gone, or the certificate cannot be used.
  */
 export function setupOf(app: string, loaded: Loaded, launch: Launch): Omit<Setup, 'number' | 'listeners'> {
+  const identity = readTlsIdentity(loaded.config);
   const chdir = loaded.config.chdir ?? '.';
   try {
     const credentials = credentialsOf(loaded.config);
-    return { app, loaded, launch, credentials, directory: realpathSync(chdir) };
+    return { app, loaded, launch, credentials, identity, directory: realpathSync(chdir) };
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`--chdir ${chdir}: ${(error as Error).message}`);
@@ -47,7 +51,7 @@ export class Crew {
 
   /** Starts a worker. `published` says that the sockets' public names are ours. */
   spawn(id: number, slot: number, setup: Setup, published: boolean, events: WorkerEvents): void {
-    const { number, app, loaded, directory, launch, credentials, listeners } = setup;
+    const { number, app, loaded, directory, launch, credentials, listeners, identity } = setup;
     const sockets = listeners.map(({ fd }) => fd);
     // Somebody may have moved them away a moment ago.
     if (credentials) createLogs(loaded.config, credentials);
@@ -56,6 +60,7 @@ export class Crew {
     handle.tell({
       type: 'start',
       ...{ app, args: loaded.args, config: loaded.config, worker: slot, generation: number, published },
+      identity,
       sockets: listeners.map(({ key, inherited }, index) => ({
         fd: FIRST_SOCKET_FD + index,
         key,

@@ -139,7 +139,7 @@ export class Generations {
   /** Has the newest generation serve, whose workers are ready. */
   async publish(): Promise<void> {
     const { fleet, office, hooks, log } = this.#options;
-    const { number, listeners } = fleet.newest;
+    const { number, listeners, identity } = fleet.newest;
     const before = fleet.running;
     const isFirst = current(fleet.state).published !== 'yes';
     try {
@@ -160,7 +160,7 @@ export class Generations {
     const took = Math.round(performance.now() - this.#startedAt);
     const addresses = listeners.map(({ address }) => formatAddress(address));
     if (isFirst) {
-      log.info(publishedLine(listeners, fleet.shape, took));
+      log.info(publishedLine(listeners, fleet.shape, took, identity !== undefined));
       hooks.emit({ type: 'whenReady', pid: process.pid, addresses, took });
     }
     // Before the old workers are told: they empty the queues of sockets that nobody can reach any more.

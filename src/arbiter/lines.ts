@@ -19,19 +19,20 @@ export function publishedLine(
   [first]: readonly Pick<Listener, 'address'>[],
   shape: string,
   took: number,
+  secured: boolean,
 ): string {
   const { address } = first!;
-  return `ready after ${Math.round(took)} ms, serving ${shape}; try: curl ${curlTarget(address)}`;
+  return `ready after ${Math.round(took)} ms, serving ${shape}; try: curl ${curlTarget(address, secured)}`;
 }
 
-function curlTarget(address: SocketAddress): string {
+function curlTarget(address: SocketAddress, secured: boolean): string {
   switch (address.kind) {
     case 'unix':
       return `--unix-socket ${address.path} http://localhost/`;
     case 'abstract':
       return `--abstract-unix-socket ${address.name} http://localhost/`;
     case 'tcp':
-      return `http://${formatAddress(address)}/`;
+      return `${secured ? '-k https' : 'http'}://${formatAddress(address)}/`;
   }
 }
 

@@ -323,6 +323,28 @@ export const portAdoption: Kind<PortAdoption> = kind(
   'string',
 );
 
+/** IP addresses: one, a network as `10.0.0.0/8`, or `*` for all. */
+export const network: Kind<string> = kind(
+  {
+    placeholder: 'NETWORK',
+    parse(value) {
+      if (value !== '*' && !isNetwork(value))
+        throw new Error('expected an IP address, a network such as 10.0.0.0/8, or *');
+      return value.toLowerCase();
+    },
+    show: (value) => value,
+  },
+  'string',
+);
+
+function isNetwork(value: string): boolean {
+  const [, address = '', bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(value) ?? [];
+  const isV4 =
+    /^(\d{1,3})(\.\d{1,3}){3}$/.test(address) && address.split('.').every((byte) => Number(byte) < 256);
+  const isV6 = /^[\da-f:.]*:[\da-f:.]*$/i.test(address) && URL.canParse(`http://[${address}]/`);
+  return (isV4 || isV6) && Number(bits ?? 0) <= (isV4 ? 32 : 128);
+}
+
 /**
  * Values of a kind, each only once: as text separated by commas, in a file also as an array. One at least, unless the
  * list may be empty.

@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from '../log.ts';
 import type { OnOver } from './connections.ts';
 import { join } from './join.ts';
+import { clientOf } from './peers.ts';
 
 /** What the framework knows better than Node about a request. */
 export interface RequestFacts {
@@ -48,11 +49,14 @@ export function accessLine(log: Logger): OnOver {
 
 /** Writes a line for each upgraded connection when it ends. */
 export function logUpgrades(server: Server, log: Logger): void {
-  join(server, 'upgrade', (request: IncomingMessage, socket: Duplex) => {
-    const began = performance.now();
-    const status = statusWrittenTo(socket);
-    socket.once('close', () => write(log, request, status(), performance.now() - began));
-  });
+  join(server, 'upgrade', (request: IncomingMessage, socket: Duplex) => logUpgrade(request, socket, log));
+}
+
+/** Writes the line for an upgraded connection, or one that is refused to be, when it ends. */
+export function logUpgrade(request: IncomingMessage, socket: Duplex, log: Logger): void {
+  const began = performance.now();
+  const status = statusWrittenTo(socket);
+  socket.once('close', () => write(log, request, status(), performance.now() - began));
 }
 
 function write(log: Logger, request: IncomingMessage, status: number, ms: number): void {
@@ -65,7 +69,7 @@ function write(log: Logger, request: IncomingMessage, status: number, ms: number
     status,
     bytes: bytesSince(request.socket),
     ms: Math.round(ms * 1000) / 1000,
-    remoteAddress: clip(facts?.ip ?? peerOf(request), LIMITS.remoteAddress),
+    remoteAddress: clip(facts?.ip ?? clientOf(request), LIMITS.remoteAddress),
     userAgent: clip(headers['user-agent'] ?? '', LIMITS.userAgent),
     referer: clip(headers.referer ?? '', LIMITS.referer),
   });
@@ -77,17 +81,6 @@ function bytesSince(socket: Socket & { [kLogged]?: number }): number {
   const bytes = all - (socket[kLogged] ?? 0);
   socket[kLogged] = all;
   return bytes;
-}
-
-/** The address for a request that the framework has not seen. On TCP the header was taken away. */
-function peerOf({ headers, socket }: IncomingMessage): string {
-  return (
-    String(headers['x-forwarded-for'] ?? '')
-      .split(',')
-      .at(-1)!
-      .trim() ||
-    (socket.remoteAddress ?? '')
-  );
 }
 
 /** The status that was sent, unless the client did not wait for all of it: an app may break off an answer as well. */

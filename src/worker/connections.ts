@@ -6,7 +6,9 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
+import type { Entrance } from './entrance.ts';
 import { join } from './join.ts';
+import { connectionEvent } from './peers.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -32,6 +34,9 @@ interface Connection {
   idleSince: number;
 }
 
+/** Connections that no server is to see yet: see `entrance.ts`. */
+export type Arrivals = Pick<Entrance, 'size' | 'busy' | 'lost' | 'endIdle' | 'destroyAll'>;
+
 /** Called when a response is over, in whatever way; times are milliseconds of a monotonic clock. */
 export type OnOver = (
   request: IncomingMessage,
@@ -44,21 +49,22 @@ export type OnOver = (
 export class Connections {
   readonly #open = new Map<Socket, Connection>();
   readonly #onOver: OnOver | undefined;
+  readonly #arrivals: Arrivals | undefined;
   #closing = false;
   #accepted = 0;
   #begun = 0;
   #over = 0;
 
-  constructor(onOver?: OnOver) {
+  /** @param arrivals count as connections as well, and are ended with them. */
+  constructor(onOver?: OnOver, arrivals?: Arrivals) {
     this.#onOver = onOver;
+    this.#arrivals = arrivals;
   }
 
   /** Watches a server from now on. */
   watch(server: Server): void {
-    // Where TLS ends in the app, its requests come on the sockets of the second event.
-    const event = server.listenerCount('secureConnection') > 0 ? 'secureConnection' : 'connection';
-    server.on(event, (socket) => this.#add(socket));
-    const begin = (request: IncomingMessage, response: ServerResponse) => this.#begin(request, response);
+    server.on(connectionEvent(server), (socket) => this.#add(socket));
+    const begin = (request: IncomingMessage, response: ServerResponse) => this.begin(request, response);
     server.prependListener('request', begin);
     // What Node answers by itself otherwise, unseen by us.
     if (server.listenerCount('checkExpectation') === 0) {
@@ -70,17 +76,17 @@ export class Connections {
 
   /** Connections accepted so far. */
   get accepted(): number {
-    return this.#accepted;
+    return this.#accepted + (this.#arrivals ? this.#arrivals.size + this.#arrivals.lost : 0);
   }
 
   /** Open connections. */
   get size(): number {
-    return this.#open.size;
+    return this.#open.size + (this.#arrivals?.size ?? 0);
   }
 
   /** Connections with a request in flight or half received, WebSockets and event streams among them. */
   get busy(): number {
-    let busy = 0;
+    let busy = this.#arrivals?.busy ?? 0;
     for (const connection of this.#open.values()) if (!isIdle(connection)) busy++;
     return busy;
   }
@@ -146,9 +152,10 @@ export class Connections {
     const found = [...this.#open.values()].filter(
       (connection) => isIdle(connection) && Math.max(since, connection.idleSince) <= due,
     );
-    if (found.length === 0) return;
+    if (found.length === 0 && !this.#arrivals?.size) return;
     setImmediate(() =>
       setImmediate(() => {
+        this.#arrivals?.endIdle(since, longerThan);
         for (const connection of found) if (isIdle(connection)) end(connection.socket);
       }),
     );
@@ -157,13 +164,20 @@ export class Connections {
   /** Cuts everything that is still open, and returns how many of them were not idle. */
   destroyAll(): number {
     const { busy } = this;
+    this.#arrivals?.destroyAll();
     for (const { socket } of this.#open.values()) socket.destroy();
     return busy;
   }
 
   #add(socket: Socket): void {
     this.#accepted++;
-    const connection: Connection = { socket, pending: [], settledBytes: 0, idleSince: performance.now() };
+    const connection: Connection = {
+      socket,
+      pending: [],
+      // What was read already and is not waiting to be read again was no request.
+      settledBytes: socket.bytesRead - socket.readableLength,
+      idleSince: performance.now(),
+    };
     this.#open.set(socket, connection);
     socket.once('close', () => {
       this.#open.delete(socket);
@@ -172,7 +186,8 @@ export class Connections {
     });
   }
 
-  #begin(request: IncomingMessage, response: ServerResponse): void {
+  /** A request has come; to be called for those of which the server's listeners do not hear. */
+  begin(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#open.get(request.socket);
     if (!connection) return;
     const exchange: Exchange = { request, response, began: performance.now() };

@@ -2,57 +2,132 @@
  * Whom a request came from: what the proxy says on a Unix socket, what the kernel says on TCP. Knows forwarding
  * headers; must act before any framework has looked at a request.
  */
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Address } from '../address.ts';
+import { type TrustProxy, trustProxy } from '../trust-proxy.ts';
 import { join } from './join.ts';
+import { membershipIn } from './networks.ts';
 
 /** Everything a proxy uses to speak about its client. The bundled nginx.conf overwrites or clears the same ones. */
 const FORWARDING = /^(x-forwarded-.*|forwarded|x-real-ip|x-request-id)$/i;
 
 /**
- * Fastify's `trustProxy`: behind a Unix socket there is exactly one proxy, so the first hop is trusted and no other;
- * on TCP nobody is. Where there are both, this is right for both, as what TCP clients claim was taken away.
+ * Whose word counts: that of the one proxy behind a Unix socket, and on TCP of those allowed, which may have others of
+ * them before them. What the peers of all other connections claim is taken away, so the first hop needs no test.
+ *
+ * @param allowed networks, `*` for every peer; that names no hop behind it, where clients could write what they like.
  */
-export function trustProxy(addresses: readonly Address[]): false | ((peer: string, hop: number) => boolean) {
-  return addresses.some(isUnix) ? (_peer, hop) => hop === 0 : false;
+export function trustProxyFor(
+  addresses: readonly Address[],
+  allowed: readonly string[] | undefined,
+): false | TrustProxy {
+  if (!addresses.some(isUnix) && !allowed) return false;
+  const isNamed = membershipIn((allowed ?? []).filter((network) => network !== '*'));
+  return (address, hop) => hop === 0 || isNamed(address);
 }
 
 /** The header that a trusted proxy puts a request's id into, or false if there is no such proxy. */
-export function requestIdHeader(addresses: readonly Address[]): string | false {
-  return addresses.some(isUnix) ? 'x-request-id' : false;
+export function requestIdHeader(
+  addresses: readonly Address[],
+  allowed: readonly string[] | undefined,
+): string | false {
+  return addresses.some(isUnix) || allowed ? 'x-request-id' : false;
 }
 
 const kTcp = Symbol('fasticorn.tcp');
+const kUntrusted = Symbol('fasticorn.untrusted');
+const kClient = Symbol('fasticorn.client');
+
+/** A connection as we note down whose it is. */
+type Marked = { [kTcp]?: boolean; [kUntrusted]?: boolean; [kClient]?: Client };
+
+/** Who is at the other end of a connection that somebody forwards. */
+interface Client {
+  address: string;
+  port: number;
+}
 
 /** Notes on a connection through which kind of address it came; for those that `server` did not accept by itself. */
 export function markSocket(socket: Socket, address: Address): void {
-  (socket as { [kTcp]?: boolean })[kTcp] = !isUnix(address);
+  (socket as Marked)[kTcp] ??= !isUnix(address);
+}
+
+/** The event by which a server has a connection that requests can come on: one that speaks TLS has them secured. */
+export function connectionEvent(server: EventEmitter): 'connection' | 'secureConnection' {
+  return server.listenerCount('secureConnection') > 0 ? 'secureConnection' : 'connection';
+}
+
+/** Whether a marked connection is one over TCP. */
+export function isOverTcp(socket: Socket): boolean {
+  return (socket as Marked)[kTcp] === true;
+}
+
+/** From now on a connection is that of a TCP client, whoever has forwarded it. */
+export function nameClient(socket: Socket, client: Client): void {
+  const { address, port } = client;
+  Object.assign(socket, { [kTcp]: true, [kClient]: client });
+  Object.defineProperties(socket, {
+    remoteAddress: { value: address, configurable: true },
+    remotePort: { value: port, configurable: true },
+    remoteFamily: { value: address.includes(':') ? 'IPv6' : 'IPv4', configurable: true },
+  });
+}
+
+/** The connection that a TLS socket was made from; Node has no public name for it. */
+export function rawOf(socket: Socket): Socket | undefined {
+  return (socket as Socket & { _parent?: Socket })._parent;
+}
+
+/** Has a TLS socket be whose the connection is that it was made from. */
+function takeOver(socket: Socket & Marked): void {
+  const raw: (Socket & Marked) | undefined = rawOf(socket);
+  if (raw?.[kTcp] !== undefined) socket[kTcp] = raw[kTcp];
+  if (raw?.[kClient]) nameClient(socket, raw[kClient]);
 }
 
 /**
  * Prepares a server's connections and requests for the addresses that it listens on.
  *
  * @param addresses the first is the one that the server itself accepts on.
+ * @param allowed the networks whose headers are believed on TCP.
  */
-export function identifyPeers(server: Server, addresses: readonly Address[]): void {
+export function identifyPeers(
+  server: Server,
+  addresses: readonly Address[],
+  allowed?: readonly string[],
+): void {
   const [own] = addresses as [Address];
-  identifyOn(server, 'connection', own);
-  // Where TLS ends in the app: which socket is inside of it is not known, so the doubt is in nobody's favour.
-  identifyOn(server, 'secureConnection', addresses.find((one) => !isUnix(one)) ?? own);
-  if (addresses.every(isUnix)) return;
+  const isAllowed = membershipIn(allowed ?? []);
+  const identify = (socket: Socket & Marked) => {
+    markSocket(socket, own);
+    // Node asks the system for the address when it is first read, which is too late once the client is gone.
+    if (socket[kTcp]) socket[kUntrusted] = !isAllowed(socket.remoteAddress);
+    else nameUnixPeer(socket);
+  };
+  if (connectionEvent(server) === 'secureConnection') {
+    server.prependListener('secureConnection', (socket: Socket) => {
+      takeOver(socket);
+      identify(socket);
+    });
+  }
+  server.prependListener('connection', (socket: Socket) => {
+    // Made by our own TLS, unless the server has some.
+    takeOver(socket);
+    identify(socket);
+  });
   // Fastify 4 believes some of these headers even where its trustProxy says no.
   for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade'])
     join(server, event, stripForwarding);
 }
 
-function identifyOn(server: Server, event: string, address: Address): void {
-  if (server.listenerCount(event) === 0) return;
-  server.prependListener(event, (socket: Socket & { [kTcp]?: boolean }) => {
-    if (socket[kTcp] === undefined) markSocket(socket, address);
-    if (socket[kTcp]) rememberTcpPeer(socket);
-    else nameUnixPeer(socket);
-  });
+/** The client of a request, as far as the forwarding header can be believed; what Fastify calls `request.ip`. */
+export function clientOf({ headers, socket }: IncomingMessage): string {
+  const forwarded = String(headers['x-forwarded-for'] ?? '').split(',');
+  const hops = [socket.remoteAddress ?? '', ...forwarded.map((one) => one.trim()).reverse()].filter(Boolean);
+  const client = hops.findIndex((address, hop) => !trustProxy(address, hop));
+  return hops.at(client) ?? '';
 }
 
 function isUnix({ kind }: Address): boolean {
@@ -67,14 +142,9 @@ function nameUnixPeer(socket: Socket): void {
   });
 }
 
-/** Node asks the system for the address when it is first read, which is too late once the client is gone. */
-function rememberTcpPeer(socket: Socket): void {
-  void socket.remoteAddress;
-}
-
-/** Removes what a TCP client claims about itself, from every form in which Node shows headers. */
-function stripForwarding(request: IncomingMessage): void {
-  if (!(request.socket as { [kTcp]?: boolean })[kTcp]) return;
+/** Removes what a client that nobody trusts claims about itself, from every form in which Node shows headers. */
+export function stripForwarding(request: IncomingMessage): void {
+  if (!(request.socket as Marked)[kUntrusted]) return;
   const { rawHeaders } = request;
   let found = false;
   for (let i = 0; i < rawHeaders.length; i += 2) found ||= FORWARDING.test(rawHeaders[i]!);

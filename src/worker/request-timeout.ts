@@ -6,9 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
 import type { Connections } from './connections.ts';
-
-/** How long a client that is still sending gets to read its answer, in milliseconds. */
-const LINGER = 2_000;
+import { lingerAtEnd } from './linger.ts';
 
 export interface RequestTimeout {
   connections: Connections;
@@ -122,29 +120,4 @@ function deafen(response: ServerResponse): void {
 /** Has a property keep its value, also when something else is assigned to it. */
 function keep(response: ServerResponse, property: 'statusCode' | 'socket', value: unknown): void {
   Object.defineProperty(response, property, { get: () => value, set() {}, configurable: true });
-}
-
-/**
- * Has the end of a connection not reset it: closing with unread bytes would, and take the answer from a client that
- * is still sending. They are read past the parser, so that the app sees neither the rest of a body that it has no
- * answer for any more nor a next request; to the app it is as if the client had gone.
- */
-function lingerAtEnd(request: IncomingMessage): void {
-  const { socket } = request;
-  // What Node calls when the last response of a connection is out.
-  socket.destroySoon = () => {
-    socket.removeAllListeners('data');
-    socket.on('data', () => {});
-    socket.resume();
-    // For an app that did not read, Node has stopped it below the stream, which believes that it is being read.
-    socket._read(0);
-    socket.end();
-    const timer = setTimeout(() => socket.destroy(), LINGER);
-    timer.unref();
-    socket.once('close', () => {
-      clearTimeout(timer);
-      // Node has forgotten a request that is answered, and its reader would wait for ever.
-      if (!request.complete) request.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }));
-    });
-  };
 }

@@ -11,13 +11,15 @@ import { inodeOf, removeIfSame, sameInode } from '../inode.ts';
 import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { IDLE_GRACE } from '../timing.ts';
-import { accessLine, logUpgrades, remember } from './access-log.ts';
+import { setTrustProxy } from '../trust-proxy.ts';
+import { accessLine, logUpgrade, logUpgrades, remember } from './access-log.ts';
 import { Adoption, closeQuietly } from './adoption.ts';
 import { isRequestNoise } from './app-log.ts';
 import { isServer } from './app-shape.ts';
 import { keepChannel, report, reportLoaded, takeOrders } from './channel.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
+import type { Entrance } from './entrance.ts';
 import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
@@ -25,8 +27,9 @@ import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
 import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
 import { discourageClusters } from './node-cluster.ts';
-import { identifyPeers, requestIdHeader, trustProxy } from './peers.ts';
+import { identifyPeers, requestIdHeader, trustProxyFor } from './peers.ts';
 import { requestIds } from './request-id.ts';
+import { limitRequests } from './request-limits.ts';
 import { enforceRequestTimeout } from './request-timeout.ts';
 import { surviveClosedPipes } from './standard-streams.ts';
 import { typeScriptHint } from './typescript-hint.ts';
@@ -103,7 +106,8 @@ class Worker {
     const { config, sockets, worker } = this.#order;
     this.#accessLog = openAccessLog(config, this.#log.logger);
     const accessLog = this.#accessLog?.logger;
-    const connections = new Connections(accessLog && accessLine(accessLog));
+    const entrance = await entranceFor(this.#order, this.#log);
+    const connections = new Connections(accessLog && accessLine(accessLog), entrance);
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     const adoption = new Adoption({
       ...{ sockets, backlog: config.backlog, adopt: config.adopt, isFirst: worker === 1 },
@@ -113,6 +117,11 @@ class Worker {
         if (!isServer(server)) return;
         if (accessLog) logUpgrades(server as Server, accessLog);
         connections.watch(server as Server);
+        limitRequests(server as Server, config, {
+          begin: (request, response) => connections.begin(request, response),
+          upgrade: (request, socket) => accessLog && logUpgrade(request, socket, accessLog),
+        });
+        if (addresses[0]) entrance?.guard(server, addresses[0]);
       },
     });
     const app = await load(this.#order, adoption, this.#log);
@@ -241,6 +250,17 @@ class Worker {
   }
 }
 
+/** What connections have to pass, if anything; loaded only then. */
+async function entranceFor(
+  { config, identity }: StartOrder,
+  { logger }: OpenLog,
+): Promise<Entrance | undefined> {
+  const proxies = config.proxyProtocol ? config.proxyAllowIps : undefined;
+  if (!proxies && !identity) return undefined;
+  const { Entrance } = await import('./entrance.ts');
+  return new Entrance({ proxies, identity, log: logger });
+}
+
 /** Loads the app, reports whether that worked, and ends. */
 async function check(order: CheckOrder): Promise<void> {
   const { app: spec, config } = order;
@@ -263,10 +283,12 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
   const { bind, appType, appOptions } = config;
   const addresses = order.type === 'start' ? order.sockets.map(({ address }) => address) : bind;
   discourageClusters(order.type === 'start' ? order.worker : 1, (text) => logger.warn(text));
+  const trust = trustProxyFor(addresses, config.forwardedAllowIps);
+  if (trust) setTrustProxy(trust);
   const fastify: ServerDefaults = {
     logger,
-    trustProxy: trustProxy(addresses),
-    requestIdHeader: requestIdHeader(addresses),
+    trustProxy: trust,
+    requestIdHeader: requestIdHeader(addresses, config.forwardedAllowIps),
     genReqId: requestIds(),
   };
   return loadApp(
@@ -283,10 +305,10 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
 }
 
 /** Has a server that is about to listen do as the operator wants, whatever the app has told it. */
-function prepare(server: net.Server, addresses: readonly Address[], { keepAlive }: Config): void {
+function prepare(server: net.Server, addresses: readonly Address[], config: Config): void {
   if (!isServer(server) || addresses.length === 0) return;
-  identifyPeers(server as Server, addresses);
-  (server as Server).keepAliveTimeout = keepAlive * 1000;
+  identifyPeers(server as Server, addresses, config.forwardedAllowIps);
+  (server as Server).keepAliveTimeout = config.keepAlive * 1000;
 }
 
 /** Says why the worker cannot serve, and ends. */

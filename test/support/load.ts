@@ -30,6 +30,11 @@ export interface LoadOptions {
   count?: number;
   /** How long the app waits before it answers, in milliseconds. */
   delay?: number;
+  /** How connections are made, where it is not as usual; what makes them is to be reached by https then if `secure`. */
+  connect?: Pool.Options['connect'];
+  secure?: boolean;
+  /** Offers HTTP/2. */
+  allowH2?: boolean;
   /** Told at once of each request that did not get its right answer. */
   onBad?: (problem: string) => void;
 }
@@ -54,12 +59,14 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
     seconds = 30,
     count = 200_000,
   } = options;
-  const origin = `http://localhost${'port' in options.to ? `:${options.to.port}` : ''}`;
+  const origin = `http${options.secure ? 's' : ''}://localhost${'port' in options.to ? `:${options.to.port}` : ''}`;
   const pool = new Pool(origin.replace('localhost', '127.0.0.1'), {
     connections,
     pipelining: keepAlive ? 1 : 0,
     headersTimeout: 60_000,
     bodyTimeout: 60_000,
+    ...(options.connect ? { connect: options.connect } : {}),
+    ...(options.allowH2 ? { allowH2: true } : {}),
     ...('socketPath' in options.to ? { socketPath: options.to.socketPath } : {}),
   });
   const result: LoadResult = { sent: 0, good: 0, bad: [], refused: 0 };

@@ -1,0 +1,89 @@
+/**
+ * Refuses requests whose line or header fields are longer or more than the operator allows, before the app sees them.
+ * Node itself knows only one limit, for line and fields together, and drops fields beyond a number without a word.
+ */
+import {
+  type IncomingMessage,
+  maxHeaderSize,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Config } from '../config/settings.ts';
+import { lingerAtEnd } from './linger.ts';
+import { stripForwarding } from './peers.ts';
+
+/** Bytes and numbers; 0 for none. */
+export type RequestLimits = Pick<Config, 'limitRequestLine' | 'limitRequestFields' | 'limitRequestFieldSize'>;
+
+/** Told of what is refused, as the app's listeners are not. */
+export interface Witness {
+  begin(request: IncomingMessage, response: ServerResponse): void;
+  upgrade(request: IncomingMessage, socket: Duplex): void;
+}
+
+const REQUESTS = ['request', 'checkContinue', 'checkExpectation'];
+const TUNNELS = ['upgrade', 'connect'];
+
+/** Has a server keep to the limits, if there are any. */
+export function limitRequests(server: Server, limits: RequestLimits, witness: Witness): void {
+  const { limitRequestLine: line, limitRequestFields: fields, limitRequestFieldSize: size } = limits;
+  if (!line && !fields && !size) return;
+  const own = (server as { maxHeaderSize?: number }).maxHeaderSize;
+  // The longest line and a longest field have room beside all that Node allows anyway. Read for each connection.
+  Object.assign(server, { maxHeaderSize: (own ?? maxHeaderSize) + line + size });
+  // One more is enough to see that there are too many.
+  if (fields) server.maxHeadersCount = fields + 1;
+
+  const emit = server.emit.bind(server);
+  server.emit = (event: string, ...args: unknown[]): boolean => {
+    const isRequest = REQUESTS.includes(event);
+    if (!isRequest && !TUNNELS.includes(event)) return emit(event, ...args);
+    const request = args[0] as IncomingMessage;
+    const status = refusal(request, limits);
+    if (!status) return emit(event, ...args);
+    stripForwarding(request);
+    if (isRequest) refuse(request, args[1] as ServerResponse, status, witness);
+    else refuseTunnel(request, args[1] as Duplex, status, witness);
+    return true;
+  };
+}
+
+/** The status to answer, or undefined for a request within the limits. */
+function refusal(request: IncomingMessage, limits: RequestLimits): 414 | 431 | undefined {
+  const { limitRequestLine: line, limitRequestFields: fields, limitRequestFieldSize: size } = limits;
+  const { method = '', url = '', httpVersion, rawHeaders } = request;
+  if (line && `${method} ${url} HTTP/${httpVersion}`.length > line) return 414;
+  if (fields && rawHeaders.length > 2 * fields) return 431;
+  if (!size) return undefined;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.length + rawHeaders[i + 1]!.length > size) return 431;
+  }
+  return undefined;
+}
+
+function refuse(request: IncomingMessage, response: ServerResponse, status: number, witness: Witness): void {
+  witness.begin(request, response);
+  lingerAtEnd(request);
+  const body = bodyFor(status);
+  response.writeHead(status, {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(body),
+    Connection: 'close',
+  });
+  response.end(body);
+}
+
+function refuseTunnel(request: IncomingMessage, socket: Duplex, status: number, witness: Witness): void {
+  witness.upgrade(request, socket);
+  socket.on('error', () => {});
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+/** As Fastify words its errors. */
+function bodyFor(status: number): string {
+  const what =
+    status === 414 ? 'the request line is too long' : 'the header fields are too many or too large';
+  return JSON.stringify({ statusCode: status, error: STATUS_CODES[status], message: what });
+}
