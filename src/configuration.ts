@@ -172,8 +172,12 @@ function refuseSameTwice(bind: Address[], { config, origins: { bind: origin } }:
   throw invalid('bind', { value, origin }, `expected each only once, got ${JSON.stringify(twice)} twice`);
 }
 
-/** TLS takes a certificate, its key, and a port to be spoken on. */
+/** TLS takes a certificate, its key, and a port to be spoken on; HTTP/2 takes TLS. */
 function refuseHalfTls({ config, origins }: Loaded): void {
+  if (config.http2 && config.certfile === undefined && origins.http2.from !== 'default') {
+    const given = { value: true, origin: origins.http2 };
+    throw invalid('http2', given, 'expected --certfile and --keyfile with it: HTTP/2 is for TLS clients');
+  }
   for (const [one, other] of [
     ['certfile', 'keyfile'],
     ['keyfile', 'certfile'],

@@ -63,6 +63,7 @@ describe('a value', () => {
         proxyAllowIps: ['127.0.0.1', '::1'],
         certfile: undefined,
         keyfile: undefined,
+        http2: false,
         logLevel: 'info',
         accessLogfile: '-',
         errorLogfile: '-',

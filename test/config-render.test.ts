@@ -109,7 +109,9 @@ describe('the layout of --help', () => {
         const [, options = ''] = /\n\n\S[^\n]*:\n([\s\S]*)\n\nExamples:/.exec(text(columns)) ?? [];
         const described = options.split('\n').filter((line) => line.startsWith(' '.repeat(10)));
         assert.ok(described.length > 20);
-        for (const line of described) assert.ok(line.length <= columns, `${columns}: ${line}`);
+        // A word that is longer than the line stays whole.
+        const tooLong = described.filter((line) => line.length > columns && line.trim().includes(' '));
+        assert.deepEqual(tooLong, [], `${columns}`);
         assert.match(options, /^ {2}-w, --workers N\n {10}How many/m);
       }
     }

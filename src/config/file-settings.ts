@@ -136,6 +136,62 @@ export interface FileSettings {
    */
   keepAlive?: number | string | undefined;
   /**
+   * A request line (method, URL and version) of more bytes is answered 414. 0 leaves it at the 16 KiB that
+   * Node gives line and fields together.
+   *
+   * @default 0
+   */
+  limitRequestLine?: number | string | undefined;
+  /**
+   * A request with more header fields is answered 431. 0 for any number, of which the app sees the first
+   * 1,000.
+   *
+   * @default 0
+   */
+  limitRequestFields?: number | string | undefined;
+  /**
+   * A request with a header field whose name and value have more bytes is answered 431. 0 leaves it at the 16
+   * KiB for line and fields together.
+   *
+   * @default 0
+   */
+  limitRequestFieldSize?: number | string | undefined;
+  /**
+   * TCP peers whose X-Forwarded-… headers are believed: addresses, networks, or * for every peer. Default:
+   * none; on a Unix socket who connects.
+   */
+  forwardedAllowIps?: string | readonly string[] | undefined;
+  /**
+   * Every connection begins with a PROXY protocol header, version 1 or 2, that says who the client is:
+   * HAProxy's send-proxy, an AWS NLB.
+   *
+   * @default false
+   */
+  proxyProtocol?: boolean | string | undefined;
+  /**
+   * TCP peers that may connect with --proxy-protocol: addresses, networks, or *. Others are turned away; who
+   * connects to a Unix socket is not.
+   *
+   * @default ["127.0.0.1","::1"]
+   */
+  proxyAllowIps?: string | readonly string[] | undefined;
+  /**
+   * Certificate in PEM, with those that lead to its root: TLS on every TCP --bind. Read again at each reload.
+   * Default: no TLS.
+   */
+  certfile?: string | undefined;
+  /**
+   * Private key of --certfile in PEM, not encrypted. Only the arbiter has to be able to read it. Default: no
+   * TLS.
+   */
+  keyfile?: string | undefined;
+  /**
+   * Speak HTTP/2 with TLS clients that can, for apps whose server we make: plugins and (req, res) listeners.
+   *
+   * @default false
+   */
+  http2?: boolean | string | undefined;
+  /**
    * Least level of the error log: trace, debug, info, warn, error, fatal or silent.
    *
    * @default "info"

@@ -368,6 +368,15 @@ export const settings = {
     section: 'Requests',
     applies: 'workers',
   }),
+  http2: setting({
+    kind: onOff,
+    flag: 'http2',
+    env: 'FASTICORN_HTTP2',
+    default: false,
+    help: 'Speak HTTP/2 with TLS clients that can, for apps whose server we make: plugins and (req, res) listeners.',
+    section: 'Requests',
+    applies: 'workers',
+  }),
   logLevel: setting({
     kind: choice('LEVEL', 'trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     flag: 'log-level',

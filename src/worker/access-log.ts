@@ -3,12 +3,13 @@
  * reach the file is the business of `log.ts`.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '../log.ts';
 import type { OnOver } from './connections.ts';
 import { join } from './join.ts';
-import { clientOf } from './peers.ts';
+import { clientOf, connectionOf } from './peers.ts';
 
 /** What the framework knows better than Node about a request. */
 export interface RequestFacts {
@@ -43,8 +44,7 @@ export function requestId(request: IncomingMessage): string {
 
 /** Returns what writes the line of a request that is over. */
 export function accessLine(log: Logger): OnOver {
-  return (request, response, began, over) =>
-    write(log, request, statusOf(response, request.socket), over - began);
+  return (request, response, began, over) => write(log, request, statusOf(request, response), over - began);
 }
 
 /** Writes a line for each upgraded connection when it ends. */
@@ -67,7 +67,7 @@ function write(log: Logger, request: IncomingMessage, status: number, ms: number
     method: clip(request.method ?? '', LIMITS.method),
     url: clip(request.url ?? '', LIMITS.url),
     status,
-    bytes: bytesSince(request.socket),
+    bytes: bytesSince(connectionOf(request)),
     ms: Math.round(ms * 1000) / 1000,
     remoteAddress: clip(facts?.ip ?? clientOf(request), LIMITS.remoteAddress),
     userAgent: clip(headers['user-agent'] ?? '', LIMITS.userAgent),
@@ -84,11 +84,24 @@ function bytesSince(socket: Socket & { [kLogged]?: number }): number {
 }
 
 /** The status that was sent, unless the client did not wait for all of it: an app may break off an answer as well. */
-function statusOf(response: ServerResponse, socket: Socket): number {
+function statusOf(request: IncomingMessage, response: ServerResponse): number {
+  if (request.httpVersionMajor > 1) return statusOfStream(request, response);
+  const { socket } = request;
   const clientLeft = (socket.readableEnded || socket.errored) && !response.errored;
   return response.writableFinished || (response.headersSent && !clientLeft)
     ? response.statusCode
     : CLIENT_CLOSED_REQUEST;
+}
+
+/**
+ * On HTTP/2 a client resets its stream, after which Node ends the answer by itself, or goes with its connection, of
+ * which the stream hears only later.
+ */
+function statusOfStream(request: IncomingMessage, response: ServerResponse): number {
+  const { aborted, rstCode } = (request as unknown as { stream: ServerHttp2Stream }).stream;
+  const { readableEnded, errored } = connectionOf(request);
+  const clientLeft = aborted ? rstCode !== 0 : !response.writableFinished && (readableEnded || errored);
+  return response.headersSent && !clientLeft ? response.statusCode : CLIENT_CLOSED_REQUEST;
 }
 
 /** Reads the status that an app writes on an upgraded connection by itself: 101, or its refusal. */

@@ -3,12 +3,13 @@
  * when a connection may be ended without loss; when that is to be done is the business of `drain.ts`.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
 import type { Entrance } from './entrance.ts';
 import { join } from './join.ts';
-import { connectionEvent } from './peers.ts';
+import { carriedBy, connectionEvent } from './peers.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -23,9 +24,14 @@ export interface Exchange {
   readonly began: number;
 }
 
+/** The largest number that a stream of HTTP/2 can have: none is refused. */
+const ANY_STREAM = 2 ** 31 - 1;
+
 /** One open connection. */
 interface Connection {
   readonly socket: Socket;
+  /** Absent for HTTP/1. */
+  session?: Http2Session;
   /** Exchanges that are not over yet, in the order of their requests. */
   readonly pending: Exchange[];
   /** What had been read when the last answer was finished: anything beyond it belongs to a request to come. */
@@ -48,6 +54,7 @@ export type OnOver = (
 /** Watches the connections of HTTP servers. */
 export class Connections {
   readonly #open = new Map<Socket, Connection>();
+  readonly #sessions = new WeakMap<Http2Session, Connection>();
   readonly #onOver: OnOver | undefined;
   readonly #arrivals: Arrivals | undefined;
   #closing = false;
@@ -63,7 +70,14 @@ export class Connections {
 
   /** Watches a server from now on. */
   watch(server: Server): void {
-    server.on(connectionEvent(server), (socket) => this.#add(socket));
+    let newest: Connection | undefined;
+    server.prependListener(connectionEvent(server), (socket: Socket) => {
+      newest = this.#add(socket);
+    });
+    // Emitted while the event above is, for a connection that speaks HTTP/2.
+    server.on('session', (session: Http2Session) => {
+      if (newest) this.#open2(newest, session);
+    });
     const begin = (request: IncomingMessage, response: ServerResponse) => this.begin(request, response);
     server.prependListener('request', begin);
     // What Node answers by itself otherwise, unseen by us.
@@ -122,15 +136,15 @@ export class Connections {
   }
 
   /**
-   * What has been in flight for longer than so many milliseconds, one request of each connection: the oldest, since
-   * pipelined ones behind it cannot be answered before it.
+   * What has been in flight for longer than so many milliseconds; on HTTP/1 one request of each connection: the oldest,
+   * since pipelined ones behind it cannot be answered before it.
    */
   overdue(longerThan: number): Exchange[] {
     const due = performance.now() - longerThan;
     const found: Exchange[] = [];
-    for (const { pending } of this.#open.values()) {
-      const oldest = pending[0];
-      if (oldest && oldest.began <= due) found.push(oldest);
+    for (const { pending, session } of this.#open.values()) {
+      const first = session ? pending : pending.slice(0, 1);
+      found.push(...first.filter(({ began }) => began <= due));
     }
     return found;
   }
@@ -139,6 +153,7 @@ export class Connections {
   closeAfterResponse(): void {
     this.#closing = true;
     for (const connection of this.#open.values()) {
+      if (connection.session) announceEnd(connection.session);
       for (const exchange of connection.pending) makeLast(connection, exchange);
     }
   }
@@ -156,7 +171,7 @@ export class Connections {
     setImmediate(() =>
       setImmediate(() => {
         this.#arrivals?.endIdle(since, longerThan);
-        for (const connection of found) if (isIdle(connection)) end(connection.socket);
+        for (const connection of found) if (isIdle(connection)) end(connection);
       }),
     );
   }
@@ -165,11 +180,11 @@ export class Connections {
   destroyAll(): number {
     const { busy } = this;
     this.#arrivals?.destroyAll();
-    for (const { socket } of this.#open.values()) socket.destroy();
+    for (const { socket, session } of this.#open.values()) (session ?? socket).destroy();
     return busy;
   }
 
-  #add(socket: Socket): void {
+  #add(socket: Socket): Connection {
     this.#accepted++;
     const connection: Connection = {
       socket,
@@ -184,11 +199,27 @@ export class Connections {
       // Node closes the response that it was sending, and forgets those of pipelined requests behind it.
       for (const exchange of [...connection.pending]) this.#end(connection, exchange);
     });
+    return connection;
+  }
+
+  #open2(connection: Connection, session: Http2Session): void {
+    connection.session = session;
+    this.#sessions.set(session, connection);
+    if (this.#closing) announceEnd(session);
+  }
+
+  /** The connection of a request; on HTTP/2 many share one. */
+  #of(request: IncomingMessage): Connection | undefined {
+    if (request.httpVersionMajor < 2) return this.#open.get(request.socket);
+    const { session } = (request as IncomingMessage & { stream: ServerHttp2Stream }).stream;
+    const connection = session && this.#sessions.get(session);
+    if (connection) carriedBy(request, connection.socket);
+    return connection;
   }
 
   /** A request has come; to be called for those of which the server's listeners do not hear. */
   begin(request: IncomingMessage, response: ServerResponse): void {
-    const connection = this.#open.get(request.socket);
+    const connection = this.#of(request);
     if (!connection) return;
     const exchange: Exchange = { request, response, began: performance.now() };
     connection.pending.push(exchange);
@@ -212,8 +243,14 @@ export class Connections {
 }
 
 /** FIN, and no waiting for a peer that may never send its own. */
-function end(socket: Socket): void {
-  socket.end(() => socket.destroy());
+function end({ socket, session }: Connection): void {
+  if (session) session.close();
+  else socket.end(() => socket.destroy());
+}
+
+/** GOAWAY of the kind that refuses nothing (RFC 9113, 6.8): the client opens no more streams, those on their way count. */
+function announceEnd(session: Http2Session): void {
+  if (!session.closed && !session.destroyed) session.goaway(0, ANY_STREAM);
 }
 
 function settle(connection: Connection, now: number): void {
@@ -221,8 +258,9 @@ function settle(connection: Connection, now: number): void {
   connection.idleSince = now;
 }
 
-function isIdle({ pending, socket, settledBytes }: Connection): boolean {
-  return pending.length === 0 && socket.bytesRead === settledBytes;
+function isIdle({ pending, socket, session, settledBytes }: Connection): boolean {
+  // On HTTP/2 much is read that is no request; one that is missed is refused in a way that lets it be sent again.
+  return pending.length === 0 && (session !== undefined || socket.bytesRead === settledBytes);
 }
 
 /**
@@ -231,6 +269,7 @@ function isIdle({ pending, socket, settledBytes }: Connection): boolean {
  * under the answer. Such a connection is ended when it is idle.
  */
 function makeLast(connection: Connection, exchange: Exchange): void {
+  if (connection.session) return;
   const { request, response } = exchange;
   const writeHead = response.writeHead as (...args: unknown[]) => ServerResponse;
   Object.assign(response, {

@@ -24,6 +24,8 @@ export interface EntranceOptions {
   /** For TLS on TCP; absent for none. */
   identity?: TlsIdentity | undefined;
   log: Logger;
+  /** Whether TLS clients are offered HTTP/2. */
+  http2?: boolean;
   /** In place of 60 s, in milliseconds. */
   patience?: number;
 }
@@ -41,15 +43,17 @@ interface Visitor {
 export class Entrance {
   readonly #log: Logger;
   readonly #patience: number;
+  readonly #http2: boolean;
   readonly #isProxy: ((address: string | undefined) => boolean) | undefined;
   readonly #tls: tls.Server | undefined;
   readonly #waiting = new Map<Socket, Visitor>();
   #lost = 0;
   #warnedAt = Number.NEGATIVE_INFINITY;
 
-  constructor({ proxies, identity, log, patience = PATIENCE }: EntranceOptions) {
+  constructor({ proxies, identity, log, http2 = false, patience = PATIENCE }: EntranceOptions) {
     this.#log = log;
     this.#patience = patience;
+    this.#http2 = http2;
     this.#isProxy = proxies && membershipIn(proxies);
     this.#tls = identity && this.#secure(identity);
   }
@@ -66,8 +70,13 @@ export class Entrance {
       const socket = args[0] as Socket;
       markSocket(socket, own);
       this.#admit(socket, (entered) => {
+        const isPlain = entered === socket;
+        if (this.#http2) {
+          // A server for HTTP/2 looks there for how it speaks HTTP/1, and what has no TLS is to speak that.
+          Object.assign(entered, { server, ...(isPlain ? { alpnProtocol: false } : {}) });
+        }
         // To a server with TLS of its own ours is as good.
-        emit(entered === socket ? 'connection' : connectionEvent(server), entered);
+        emit(isPlain && !this.#http2 ? 'connection' : connectionEvent(server), entered);
       });
       return true;
     };
@@ -172,7 +181,7 @@ export class Entrance {
     return tls
       .createServer({
         ...{ cert, key, ticketKeys: Buffer.from(ticketKeys, 'base64') },
-        ALPNProtocols: ['http/1.1'],
+        ALPNProtocols: this.#http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
         allowHalfOpen: true,
         handshakeTimeout: this.#patience,
       })

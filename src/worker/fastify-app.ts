@@ -28,6 +28,8 @@ export interface Plugin {
   options: ExportedOptions;
   /** What the operator adds for the plugin. */
   extra: object;
+  /** Whether it is to speak HTTP/2 as well. */
+  http2: boolean;
 }
 
 /**
@@ -37,13 +39,15 @@ export interface Plugin {
  */
 export function fastifyFor(
   file: string,
-  { spec, plugin, options, extra }: Plugin,
+  { spec, plugin, options, extra, http2 }: Plugin,
   defaults: ServerDefaults,
 ): { app: FastifyInstance; version: number; register(): void } {
   if (options.https || options.http2)
-    throw unloadable(`${spec}: its options set https or http2; TLS ends at the proxy, remove them`);
+    throw unloadable(
+      `${spec}: its options set https or http2; that is up to --certfile and --http2, remove them`,
+    );
   const { create, version } = fastifyOf(file);
-  const app = create(serverOptions(options, defaults, version));
+  const app = create(serverOptions(options, defaults, version, http2));
   const given = { ...options, ...extra } as { skipOverride?: boolean };
   return {
     app,
@@ -95,7 +99,12 @@ function onlyPlugin(plugin: AnyFunction, spec: string): AnyFunction {
   });
 }
 
-function serverOptions(options: object, defaults: ServerDefaults, version: number): FastifyServerOptions {
+function serverOptions(
+  options: object,
+  defaults: ServerDefaults,
+  version: number,
+  http2: boolean,
+): FastifyServerOptions {
   const { logger, ...rest } = defaults;
   // Version 5 takes a finished logger under a name of its own, and refuses it under the old one.
   const ownLogger = 'logger' in options || 'loggerInstance' in options;
@@ -103,6 +112,8 @@ function serverOptions(options: object, defaults: ServerDefaults, version: numbe
   return {
     ...rest,
     ...ours,
+    // The certificate is not the server's business: its connections come secured.
+    ...(http2 ? { http2: true, https: { allowHTTP1: true } } : {}),
     // Fastify asks the header first, and an app that makes its own ids wants to be asked.
     ...('genReqId' in options ? { requestIdHeader: false as const } : {}),
     // Fastify's 10 s for each plugin would make a lie of a longer boot timeout.

@@ -39,6 +39,8 @@ export interface AppRequest {
   appType: AppType | undefined;
   /** JSON of an object or the path of a file with it: a factory's argument, a plugin's options. */
   appOptions: string | undefined;
+  /** Whether a server that is made here speaks HTTP/2 as well. */
+  http2: boolean;
 }
 
 /** What the app needs of the server. */
@@ -112,7 +114,7 @@ function appOf(shape: Shape, found: Found, around: Surroundings): Promise<App> {
     case 'instance':
       return instance(shape.instance, found, around);
     case 'listener':
-      return listener(shape.listener, around);
+      return listener(shape.listener, found.request, around);
     case 'script':
       return script(found.request.spec, found.module, around);
   }
@@ -126,7 +128,7 @@ async function plugin(
   const extra = { ...optionsFor(request), ...pluginOptions(request.args) };
   const { app, version, register } = fastifyFor(
     file,
-    { spec: request.spec, plugin, options, extra },
+    { spec: request.spec, plugin, options, extra, http2: request.http2 },
     fastify,
   );
   adoption.expect(app.server);
@@ -148,7 +150,8 @@ async function instance(given: object, found: Found, around: Surroundings): Prom
   const { value } = await settled(given);
   if (isFastify(value)) return fastifyInstance(value as FastifyInstance, around);
   if (isNest(value)) return nest(value as NestApp, around);
-  if (isKoa(value)) return { ...(await listener(value.callback(), around)), shape: 'a Koa app' };
+  if (isKoa(value))
+    return { ...(await listener(value.callback(), found.request, around)), shape: 'a Koa app' };
   if (isInstance(value)) return server(value as HttpServer, around, 'an HTTP server');
   // Promised, so only now it shows what it is.
   return appOf(shapeOfMade(value, found.request.spec), found, around);
@@ -212,9 +215,11 @@ async function nest(app: NestApp, { adoption }: Surroundings): Promise<App> {
 
 type HttpServer = import('node:http').Server;
 
-async function listener(handle: AnyFunction, around: Surroundings): Promise<App> {
-  const { createServer } = await import('node:http');
-  return server(createServer(handle as () => void), around, 'a (req, res) listener');
+async function listener(handle: AnyFunction, { http2 }: AppRequest, around: Surroundings): Promise<App> {
+  const made = http2
+    ? (await import('node:http2')).createSecureServer({ allowHTTP1: true }, handle as () => void)
+    : (await import('node:http')).createServer(handle as () => void);
+  return server(made as HttpServer, around, 'a (req, res) listener');
 }
 
 async function server(given: HttpServer, { adoption }: Surroundings, shape: string): Promise<App> {

@@ -122,8 +122,23 @@ export function identifyPeers(
     join(server, event, stripForwarding);
 }
 
+const kConnection = Symbol('fasticorn.connection');
+type Carried = { [kConnection]?: Socket };
+
+/** Notes on a request of HTTP/2 on which connection it came: its own `socket` is one only while that is open. */
+export function carriedBy(request: IncomingMessage, connection: Socket): void {
+  (request as Carried)[kConnection] = connection;
+}
+
+/** The connection that a request came on. */
+export function connectionOf(request: IncomingMessage): Socket {
+  return (request as Carried)[kConnection] ?? request.socket;
+}
+
 /** The client of a request, as far as the forwarding header can be believed; what Fastify calls `request.ip`. */
-export function clientOf({ headers, socket }: IncomingMessage): string {
+export function clientOf(request: IncomingMessage): string {
+  const { headers } = request;
+  const socket = connectionOf(request);
   const forwarded = String(headers['x-forwarded-for'] ?? '').split(',');
   const hops = [socket.remoteAddress ?? '', ...forwarded.map((one) => one.trim()).reverse()].filter(Boolean);
   const client = hops.findIndex((address, hop) => !trustProxy(address, hop));
@@ -144,13 +159,13 @@ function nameUnixPeer(socket: Socket): void {
 
 /** Removes what a client that nobody trusts claims about itself, from every form in which Node shows headers. */
 export function stripForwarding(request: IncomingMessage): void {
-  if (!(request.socket as Marked)[kUntrusted]) return;
+  if (!(connectionOf(request) as Marked)[kUntrusted]) return;
   const { rawHeaders } = request;
   let found = false;
   for (let i = 0; i < rawHeaders.length; i += 2) found ||= FORWARDING.test(rawHeaders[i]!);
   if (!found) return;
   // Node makes both from rawHeaders when first read, by a count that it took before: read first, then remove.
-  for (const headers of [request.headers, request.headersDistinct]) {
+  for (const headers of [request.headers, request.headersDistinct ?? {}]) {
     for (const name of Object.keys(headers)) if (FORWARDING.test(name)) delete headers[name];
   }
   for (let i = rawHeaders.length - 2; i >= 0; i -= 2) {

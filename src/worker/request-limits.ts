@@ -65,12 +65,13 @@ function refusal(request: IncomingMessage, limits: RequestLimits): 414 | 431 | u
 
 function refuse(request: IncomingMessage, response: ServerResponse, status: number, witness: Witness): void {
   witness.begin(request, response);
-  lingerAtEnd(request);
   const body = bodyFor(status);
+  const isStream = request.httpVersionMajor > 1;
+  if (!isStream) lingerAtEnd(request);
   response.writeHead(status, {
     'Content-Type': 'application/json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
-    Connection: 'close',
+    ...(isStream ? {} : { Connection: 'close' }),
   });
   response.end(body);
 }

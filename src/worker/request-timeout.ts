@@ -39,17 +39,20 @@ export function enforceRequestTimeout({ connections, timeout, log }: RequestTime
 }
 
 function giveUp(request: IncomingMessage, response: ServerResponse, message: string): string {
+  // On HTTP/2 it stands for the stream.
   const { socket } = request;
+  const isStream = request.httpVersionMajor > 1;
   if (!response.headersSent && socket.writable) {
     try {
-      lingerAtEnd(request);
-      answer(response, message);
+      if (!isStream) lingerAtEnd(request);
+      answer(response, message, isStream);
       return 'answered 503';
     } catch {
       // A response that the app has changed beyond use.
     }
   }
   socket.destroy();
+  if (isStream) return 'its stream was cut';
   return 'its connection was cut';
 }
 
@@ -72,16 +75,18 @@ const METHODS = [
 ] as const;
 
 /** Gives the answer that Fastify would give for such an error, then makes the response deaf. */
-function answer(response: ServerResponse, message: string): void {
+function answer(response: ServerResponse, message: string, isStream: boolean): void {
   // What the app's middleware put in their place would change this answer, or wait for another.
   for (const method of METHODS) delete (response as unknown as Record<string, unknown>)[method];
   for (const name of response.getHeaderNames()) response.removeHeader(name);
   response.sendDate = true;
   const body = JSON.stringify({ statusCode: 503, error: 'Service Unavailable', message });
-  response.writeHead(503, 'Service Unavailable', {
+  // HTTP/2 has no such words.
+  if (!isStream) response.statusMessage = 'Service Unavailable';
+  response.writeHead(503, {
     'Content-Type': 'application/json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
-    Connection: 'close',
+    ...(isStream ? {} : { Connection: 'close' }),
   });
   response.end(body);
   deafen(response);

@@ -15,7 +15,7 @@ import { setTrustProxy } from '../trust-proxy.ts';
 import { accessLine, logUpgrade, logUpgrades, remember } from './access-log.ts';
 import { Adoption, closeQuietly } from './adoption.ts';
 import { isRequestNoise } from './app-log.ts';
-import { isServer } from './app-shape.ts';
+import { isServer, unloadable } from './app-shape.ts';
 import { keepChannel, report, reportLoaded, takeOrders } from './channel.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
@@ -258,7 +258,7 @@ async function entranceFor(
   const proxies = config.proxyProtocol ? config.proxyAllowIps : undefined;
   if (!proxies && !identity) return undefined;
   const { Entrance } = await import('./entrance.ts');
-  return new Entrance({ proxies, identity, log: logger });
+  return new Entrance({ proxies, identity, log: logger, http2: config.http2 });
 }
 
 /** Loads the app, reports whether that worked, and ends. */
@@ -292,7 +292,7 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
     genReqId: requestIds(),
   };
   return loadApp(
-    { spec, args, appType, appOptions },
+    { spec, args, appType, appOptions, http2: config.http2 },
     {
       ...{ adoption, fastify, warn: (text) => logger.warn(text) },
       onFastify: (app) =>
@@ -307,6 +307,10 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
 /** Has a server that is about to listen do as the operator wants, whatever the app has told it. */
 function prepare(server: net.Server, addresses: readonly Address[], config: Config): void {
   if (!isServer(server) || addresses.length === 0) return;
+  if (config.http2 && !('updateSettings' in server))
+    throw unloadable(
+      '--http2 is for apps whose server we make: this one makes its own, with http2.createSecureServer() it could',
+    );
   identifyPeers(server as Server, addresses, config.forwardedAllowIps);
   (server as Server).keepAliveTimeout = config.keepAlive * 1000;
 }

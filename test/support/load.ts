@@ -33,8 +33,6 @@ export interface LoadOptions {
   /** How connections are made, where it is not as usual; what makes them is to be reached by https then if `secure`. */
   connect?: Pool.Options['connect'];
   secure?: boolean;
-  /** Offers HTTP/2. */
-  allowH2?: boolean;
   /** Told at once of each request that did not get its right answer. */
   onBad?: (problem: string) => void;
 }
@@ -66,7 +64,6 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
     headersTimeout: 60_000,
     bodyTimeout: 60_000,
     ...(options.connect ? { connect: options.connect } : {}),
-    ...(options.allowH2 ? { allowH2: true } : {}),
     ...('socketPath' in options.to ? { socketPath: options.to.socketPath } : {}),
   });
   const result: LoadResult = { sent: 0, good: 0, bad: [], refused: 0 };

@@ -1,0 +1,197 @@
+/**
+ * `--http2`: which apps speak it, what the access log and the limits make of streams, and that a reload and a stop lose
+ * none.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, it, type TestContext } from 'node:test';
+import { Pool } from 'undici';
+import { fasticorn } from './support/command.ts';
+import { fetchFrom, startOnPort } from './support/http.ts';
+import { freePort } from './support/port.ts';
+import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+import { pair, tlsFlags } from './support/tls.ts';
+
+const first = pair('first');
+const flags = [...tlsFlags(first), '--http2', '-w', '1'];
+const trusting = { ca: first.ca, servername: 'localhost' };
+
+function dial(t: TestContext, port: number): ClientHttp2Session {
+  const session = connect(`https://127.0.0.1:${port}`, trusting);
+  t.after(() => session.destroy());
+  return session;
+}
+
+async function answerTo(stream: ClientHttp2Stream): Promise<{ status: number; body: string }> {
+  stream.end();
+  const [headers] = await once(stream, 'response');
+  return { status: headers[':status'], body: await text(stream) };
+}
+
+const get = (session: ClientHttp2Session, path: string, headers = {}) =>
+  answerTo(session.request({ ':path': path, ...headers }));
+
+/**
+ * Two requests at a time on one session after the other, each answer checked, until it is told to stop. What has not
+ * been sent when the server says goodbye is sent again on a new session, as RFC 9113, 8.7 has it.
+ */
+async function use(
+  name: string,
+  port: number,
+  signal: AbortSignal,
+): Promise<{ good: number; bad: string[] }> {
+  const result = { good: 0, bad: [] as string[] };
+  let session: ClientHttp2Session | undefined;
+  const ask = async (token: string): Promise<void> => {
+    // Node closes it for new streams when the server says goodbye.
+    if (!session || session.closed || session.destroyed) {
+      session = connect(`https://127.0.0.1:${port}`, trusting);
+      session.on('error', (error) => result.bad.push(`session: ${error.message}`));
+    }
+    try {
+      const { body } = await get(session, `/token/${token}?delay=5`);
+      if (body === `token ${token}`) result.good++;
+      else result.bad.push(body);
+    } catch (error) {
+      if (/REFUSED_STREAM/.test((error as Error).message)) return ask(token);
+      result.bad.push((error as Error).message);
+    }
+  };
+  for (let count = 0; !signal.aborted; count++) {
+    await Promise.all([ask(`${name}-${count}-a`), ask(`${name}-${count}-b`)]);
+  }
+  session?.close();
+  return result;
+}
+
+async function overHttp1(port: number, path: string): Promise<string> {
+  const pool = new Pool(`https://127.0.0.1:${port}`, { connect: trusting, allowH2: false });
+  const { body } = await pool.request({ method: 'GET', path });
+  const answer = await body.text();
+  await pool.destroy();
+  return answer;
+}
+
+async function logged(server: Server, count: number) {
+  await until(() => server.accessLog().length >= count, `${count} lines`);
+  return server.accessLog();
+}
+
+describe('With --http2', () => {
+  it('a plugin speaks it, and HTTP/1.1 with those who do not, and on a Unix socket', async (t) => {
+    const socket = join(temporaryDirectory(t), 'app.sock');
+    const port = await freePort();
+    const binds = ['-b', `127.0.0.1:${port}`, '-b', `unix:${socket}`];
+    const server = await startServer(t, app('mirror.mjs'), [...binds, ...flags], { socket });
+    const session = dial(t, port);
+    const seen = JSON.parse((await get(session, '/', { 'x-forwarded-for': '6.6.6.6' })).body);
+    assert.deepEqual([seen.protocol, seen.ip, seen.headers[':path']], ['https', '127.0.0.1', '/']);
+    assert.equal(seen.headers['x-forwarded-for'], undefined);
+    const old = JSON.parse(await overHttp1(port, '/'));
+    assert.deepEqual([old.protocol, old.ip, old.headers[':path']], ['https', '127.0.0.1', undefined]);
+    assert.equal((await fetchFrom({ socketPath: socket }, '/')).json().protocol, 'http');
+    for (const { status, remoteAddress, bytes } of await logged(server, 3))
+      assert.deepEqual([status, remoteAddress, Number(bytes) > 100], [200, '127.0.0.1', true]);
+    session.close();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('so does a (req, res) listener', async (t) => {
+    const { target } = await startOnPort(t, app('versions.mjs'), [...flags, '--app-type', 'listener']);
+    assert.equal((await get(dial(t, target.port), '/x')).body, '2.0 /x true');
+    assert.equal(await overHttp1(target.port, '/x'), '1.1 /x true');
+  });
+
+  it('an app that makes its own server for HTTP/1 does not, and is told so', async (t) => {
+    const port = await freePort();
+    const { code, stderr } = await fasticorn(t, ['-b', `127.0.0.1:${port}`, ...flags, app('own-server.mjs')]);
+    assert.equal(code, 4, stderr);
+    assert.match(stderr, /--http2 is for apps whose server we make/);
+  });
+
+  it('there has to be a certificate', async (t) => {
+    const { code, stderr } = await fasticorn(t, ['--http2', '--check-config', app('plain.mjs')]);
+    assert.equal(code, 1);
+    assert.match(stderr, /--http2: true is not valid: expected --certfile and --keyfile with it/);
+  });
+});
+
+describe('A stream', () => {
+  it('that is refused, left by its client, or takes too long does not concern the others', async (t) => {
+    const args = [...flags, '--limit-request-line', '100', '--request-timeout', '1'];
+    const { server, target } = await startOnPort(t, app('answers.mjs'), args);
+    const session = dial(t, target.port);
+    const [long, left, never, endless] = [
+      get(session, `/${'a'.repeat(200)}`),
+      session.request({ ':path': '/endless?left' }),
+      get(session, '/never'),
+      session.request({ ':path': '/endless' }),
+    ];
+    await once(left, 'response');
+    left.close(constants.NGHTTP2_CANCEL);
+    assert.equal((await long).status, 414);
+    assert.equal((await never).status, 503);
+    endless.on('error', () => {});
+    await once(endless.resume(), 'close');
+    assert.equal((await get(session, '/')).body, 'hello');
+    const lines = await logged(server, 5);
+    const statuses = Object.fromEntries(lines.map(({ url, status }) => [String(url).slice(0, 15), status]));
+    assert.deepEqual(statuses, {
+      '/aaaaaaaaaaaaaa': 414,
+      '/endless?left': 499,
+      '/never': 503,
+      '/endless': 200,
+      '/': 200,
+    });
+    const gone = dial(t, target.port);
+    const lost = gone.request({ ':path': '/endless?lost' });
+    lost.on('error', () => {});
+    await once(lost, 'response');
+    gone.destroy();
+    assert.equal((await logged(server, 6)).at(-1)!.status, 499);
+    assert.equal(server.accessLog().at(-1)!.remoteAddress, '127.0.0.1');
+    session.close();
+    assert.equal(await server.stop(), 0);
+  });
+});
+
+describe('A reload and a stop', () => {
+  it('lose no request on HTTP/2', async (t) => {
+    const { server, target } = await startOnPort(t, app('echo.mjs'), flags);
+    const ending = new AbortController();
+    const clients = Array.from({ length: 4 }, (_, index) => use(`c${index}`, target.port, ending.signal));
+    for (let round = 2; round < 5; round++) {
+      server.kill('SIGHUP');
+      await until(
+        () => server.log().some(({ msg }) => msg.startsWith(`generation ${round} serves`)),
+        `generation ${round}`,
+      );
+    }
+    ending.abort();
+    for (const { good, bad } of await Promise.all(clients)) {
+      assert.deepEqual(bad, []);
+      assert.ok(good > 20, `${good}`);
+    }
+    assert.equal(await server.stop(), 0);
+    const urls = server.accessLog().map(({ url }) => url);
+    assert.equal(new Set(urls).size, urls.length, 'none was answered twice');
+  });
+
+  it('say goodbye, finish what has begun, and end sessions that nobody uses', async (t) => {
+    const { server, target } = await startOnPort(t, app('echo.mjs'), flags);
+    const [busy, idle] = [dial(t, target.port), dial(t, target.port)];
+    assert.equal((await get(idle, '/')).body, 'hello');
+    const goodbyes = Promise.all([once(busy, 'goaway'), once(idle, 'goaway')]);
+    const slow = get(busy, '/token/x?delay=2000');
+    assert.equal((await get(busy, '/')).body, 'hello');
+    server.kill('SIGTERM');
+    await goodbyes;
+    assert.equal((await slow).body, 'token x');
+    assert.equal((await server.exited).code, 0);
+    assert.ok(!server.log().some(({ msg }) => /had to be cut/.test(msg)));
+    assert.equal((await logged(server, 3)).length, 3);
+  });
+});
