@@ -112,7 +112,7 @@ interface Validate {
 function validator(): Validate {
   const fromFastify = createRequire(createRequire(import.meta.url).resolve('fastify'));
   const { default: Ajv } = createRequire(fromFastify.resolve('@fastify/ajv-compiler'))('ajv');
-  const schema = JSON.parse(readFileSync(join(root, 'config.schema.json'), 'utf8'));
+  const schema = JSON.parse(readFileSync(join(root, 'dist/config.schema.json'), 'utf8'));
   return new Ajv({ strict: true, allowUnionTypes: true }).compile(schema);
 }
 
@@ -169,7 +169,7 @@ describe('the JSON Schema', () => {
   });
 
   it('says every key, with a description, and its default as the file would have it', () => {
-    const { properties } = JSON.parse(readFileSync(join(root, 'config.schema.json'), 'utf8'));
+    const { properties } = JSON.parse(readFileSync(join(root, 'dist/config.schema.json'), 'utf8'));
     const names = rows.filter(([, row]) => row.inFile !== false).map(([name]) => name as string);
     assert.deepEqual(Object.keys(properties), ['$schema', 'app', ...names]);
     for (const [name, { description, default: value }] of Object.entries(properties).slice(1) as [

@@ -30,7 +30,7 @@ describe('the package', () => {
     assert.deepEqual(rest, [
       'LICENSE',
       'README.md',
-      'config.schema.json',
+      'dist/config.schema.json',
       'nginx/nginx.conf',
       'package.json',
     ]);

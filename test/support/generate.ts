@@ -11,7 +11,7 @@ import {
   markdownReference,
   markdownVerbs,
 } from '../../src/config/render.ts';
-import { declaration, jsonSchema } from '../../src/config/schema.ts';
+import { declaration } from '../../src/config/schema.ts';
 import { nginxConf } from '../../src/nginx.ts';
 
 export interface Generated {
@@ -28,7 +28,6 @@ export function generated(): Generated[] {
   const wanted = {
     'README.md': withTables(read('README.md')),
     'nginx/nginx.conf': nginxConf(),
-    'config.schema.json': `${JSON.stringify(jsonSchema(), null, 2)}\n`,
     'src/config/file-settings.ts': declaration(),
   };
   return Object.entries(wanted).map(([file, wanted]) => ({ file, current: read(file), wanted }));
