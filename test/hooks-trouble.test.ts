@@ -67,10 +67,12 @@ describe('a hook that', () => {
 
   it('disconnects, or speaks to the arbiter, changes nothing', async (t) => {
     const text = noting(`
-      onStarting: (event) => {
+      onStarting: async (event) => {
         note(event);
         for (const message of [null, 'a', { type: 'done', id: 2 }, { type: 'loaded' }, { type: 'done' }])
           process.send(message);
+        await new Promise((done) => setTimeout(done, 200));
+        throw new Error('late');
       },
       whenReady: (event) => { note(event); process.disconnect(); }`);
     const { start, noted } = scene(t, text);
@@ -78,6 +80,7 @@ describe('a hook that', () => {
     await until(() => noted('whenReady').length === 1, 'whenReady');
     await assertServes(server);
     assert.equal(await server.stop(), 0);
+    assert.equal(errorsOf(server)[0]!.msg, 'hook onStarting (fasticorn.config.mjs): late');
     assert.deepEqual(
       noted().map(({ type }) => type),
       ['onStarting', 'workerReady', 'whenReady', 'workerExit', 'onExit'],
@@ -120,6 +123,15 @@ describe('a hook that', () => {
     await until(() => /generation 3 serves/.test(server.stderr), 'the second reload');
     await assertServes(server);
     assert.equal(await server.stop(), 0);
+    assert.equal(noted('onExit').length, 1);
+  });
+
+  it('hangs when the server ends leaves time for onExit', async (t) => {
+    const { start, noted } = scene(t, noting('whenReady: (event) => { note(event); for (;;); }'));
+    const server = await start();
+    await until(() => noted('whenReady').length === 1, 'the hook');
+    assert.equal(await server.stop(), 0);
+    assert.match(server.stderr, /hook whenReady \(fasticorn\.config\.mjs\): it was not done after 2 s/);
     assert.equal(noted('onExit').length, 1);
   });
 
