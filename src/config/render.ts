@@ -38,7 +38,7 @@ export function usage(): string {
   return [
     USAGE,
     '',
-    '<app> is the file of a Fastify app, such as ./dist/app.js; <command> is for a running server.',
+    '<app> is the file of an app, such as ./dist/app.js; <command> is for a running server.',
     'fasticorn dev <app> reloads on changes; fasticorn --help shows the options.',
   ].join('\n');
 }
