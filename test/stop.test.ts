@@ -134,8 +134,8 @@ describe('TERM', () => {
     connection.get('/slow?ms=800');
     await until(() => marks('slow') === 1, 'the request to be in flight');
     await term(server);
-    connection.get('/');
-    connection.get('/');
+    // In one piece: what comes after an answer that is the last is lost, as HTTP has it.
+    connection.send('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(2));
     assert.equal((await server.exited).code, 0);
     assert.equal(connection.answers, 3);
   });
