@@ -186,7 +186,8 @@ function refuseHalfTls({ config, origins }: Loaded): void {
     if (config[one] === undefined || origin.from === 'default') continue;
     const given = { value: config[one], origin };
     if (config[other] === undefined) throw invalid(one, given, `expected --${other} with it`);
-    if (config.bind.every(({ kind }) => kind === 'unix'))
+    // What a passed descriptor is turns out only later.
+    if (config.bind.every(({ kind }) => kind === 'unix' || kind === 'abstract'))
       throw invalid(one, given, 'expected a --bind with a TCP port: on a Unix socket there is no TLS');
   }
 }

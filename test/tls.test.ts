@@ -232,7 +232,8 @@ describe('A certificate that cannot be used', () => {
   });
 
   it('is one for Unix sockets only', async (t) => {
-    const run = ['-b', 'unix:/tmp/none.sock', ...tlsFlags(first), '--check-config', app('plain.mjs')];
+    const binds = ['-b', 'unix:/tmp/none.sock', '-b', 'unix:@none'];
+    const run = [...binds, ...tlsFlags(first), '--check-config', app('plain.mjs')];
     const { code, stderr } = await fasticorn(t, run, { cwd: '/' });
     assert.equal(code, 1);
     assert.match(stderr, /--certfile: .*expected a --bind with a TCP port: on a Unix socket there is no TLS/);
