@@ -4,7 +4,7 @@
  * accepts on a socket is the business of `listening.ts`.
  */
 import * as net from 'node:net';
-import { type Address, formatAddress } from '../address.ts';
+import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { errorCode } from '../errors.ts';
 import type { InheritedSocket, PortAdoption } from '../protocol.ts';
 import { isServer, unloadable } from './app-shape.ts';
@@ -158,7 +158,9 @@ export class Adoption {
       return;
     }
     if (asked.callback) server.once('listening', asked.callback);
-    answerAddress(server, asked);
+    // Where it is us who call listen(), the address is that of the socket, which Node knows if it is TCP.
+    const own = server === this.#expected ? sockets[0]!.address : undefined;
+    if (own?.kind !== 'tcp') answerAddress(server, own ? { ...asked, path: pathOf(own) } : asked);
     const accepting = acceptOn(server, sockets, this.#options.backlog);
     accepting.catch(() => {});
     this.#parts.push(accepting);
@@ -216,6 +218,10 @@ function answerAddress(server: net.Server, { port, host, path }: Asked): void {
   const ip = host === undefined ? '::' : host === 'localhost' ? '127.0.0.1' : host;
   const family = ip.includes(':') ? 'IPv6' : 'IPv4';
   server.address = () => path ?? { address: ip, family, port: port ?? 0 };
+}
+
+function pathOf(address: Exclude<SocketAddress, { kind: 'tcp' }>): string {
+  return address.kind === 'unix' ? address.path : `@${address.name}`;
 }
 
 /** Has a server believe that it listens, and later that it has stopped. `then` is called when it is about to. */
