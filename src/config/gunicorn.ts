@@ -3,6 +3,8 @@
  * for unknown flags and keys and the README's section for those who come from Gunicorn are made from it. Pure; its
  * names are facts from Gunicorn's `config.py`.
  */
+import type { HookName } from '../events.ts';
+import type { ActionName, SettingName } from './settings.ts';
 
 /** One setting of Gunicorn: it has a counterpart here, or a reason for having none. */
 export type GunicornSetting = {
@@ -11,7 +13,7 @@ export type GunicornSetting = {
 } & (
   | {
       /** The setting, action or hook here that does it; `app` is the argument. */
-      ours: string;
+      ours: SettingName | ActionName | HookName | 'app';
       /** In what it differs, for the README. */
       note?: string;
       why?: never;

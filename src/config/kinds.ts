@@ -258,7 +258,10 @@ export const inspectorAddress: Kind<TcpAddress | undefined> = {
       throw new Error('expected PORT or HOST:PORT');
     }
   },
-  accept: (value) => inspectorAddress.parse(String(value)),
+  accept(value) {
+    if (['string', 'number', 'boolean'].includes(typeof value)) return inspectorAddress.parse(String(value));
+    throw new Error('expected true, false, PORT or HOST:PORT');
+  },
   show: (value) => (value === undefined ? 'false' : formatAddress(value)),
   schema: { anyOf: [{ type: 'boolean' }, { type: 'string' }] },
 };
