@@ -184,6 +184,17 @@ describe('What Node does by itself, it does here too', () => {
     assert.equal(jsonOf(answer).body, 'hello');
   });
 
+  it('serves HTTP/1 that claims to be a later version', async (t) => {
+    const server = await startServer(t, app('plain.mjs'));
+    const before = server.workers();
+    for (const version of ['2.0', '3.0', '9.9'])
+      assert.match(
+        await exchange({ socketPath: server.socket }, `GET / HTTP/${version}\r\n\r\n`),
+        /^HTTP\/1\.1 \d{3} /,
+      );
+    assert.deepEqual(server.workers(), before);
+  });
+
   for (const [what, headers] of Object.entries({
     'an upgrade request to an app without WebSockets': upgrade,
     'an expectation that nobody knows': strangeExpectation,

@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '../log.ts';
 import type { OnOver } from './connections.ts';
+import { streamOf } from './http2-stream.ts';
 import { join } from './join.ts';
 import { clientOf, connectionOf } from './peers.ts';
 
@@ -85,7 +86,8 @@ function bytesSince(socket: Socket & { [kLogged]?: number }): number {
 
 /** The status that was sent, unless the client did not wait for all of it: an app may break off an answer as well. */
 function statusOf(request: IncomingMessage, response: ServerResponse): number {
-  if (request.httpVersionMajor > 1) return statusOfStream(request, response);
+  const stream = streamOf(request);
+  if (stream) return statusOfStream(request, stream, response);
   const { socket } = request;
   const clientLeft = (socket.readableEnded || socket.errored) && !response.errored;
   return response.writableFinished || (response.headersSent && !clientLeft)
@@ -97,8 +99,11 @@ function statusOf(request: IncomingMessage, response: ServerResponse): number {
  * On HTTP/2 a client resets its stream, after which Node ends the answer by itself, or goes with its connection, of
  * which the stream hears only later.
  */
-function statusOfStream(request: IncomingMessage, response: ServerResponse): number {
-  const { aborted, rstCode } = (request as unknown as { stream: ServerHttp2Stream }).stream;
+function statusOfStream(
+  request: IncomingMessage,
+  { aborted, rstCode }: ServerHttp2Stream,
+  response: ServerResponse,
+): number {
   const { readableEnded, errored } = connectionOf(request);
   const clientLeft = aborted ? rstCode !== 0 : !response.writableFinished && (readableEnded || errored);
   return response.headersSent && !clientLeft ? response.statusCode : CLIENT_CLOSED_REQUEST;

@@ -3,11 +3,12 @@
  * when a connection may be ended without loss; when that is to be done is the business of `drain.ts`.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Http2Session, ServerHttp2Stream } from 'node:http2';
+import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
 import type { Entrance } from './entrance.ts';
+import { streamOf } from './http2-stream.ts';
 import { join } from './join.ts';
 import { carriedBy, connectionEvent } from './peers.ts';
 
@@ -210,9 +211,9 @@ export class Connections {
 
   /** The connection of a request; on HTTP/2 many share one. */
   #of(request: IncomingMessage): Connection | undefined {
-    if (request.httpVersionMajor < 2) return this.#open.get(request.socket);
-    const { session } = (request as IncomingMessage & { stream: ServerHttp2Stream }).stream;
-    const connection = session && this.#sessions.get(session);
+    const stream = streamOf(request);
+    if (!stream) return this.#open.get(request.socket);
+    const connection = stream.session && this.#sessions.get(stream.session);
     if (connection) carriedBy(request, connection.socket);
     return connection;
   }

@@ -11,6 +11,7 @@ import {
 } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Config } from '../config/settings.ts';
+import { streamOf } from './http2-stream.ts';
 import { lingerAtEnd } from './linger.ts';
 import { stripForwarding } from './peers.ts';
 
@@ -66,7 +67,7 @@ function refusal(request: IncomingMessage, limits: RequestLimits): 414 | 431 | u
 function refuse(request: IncomingMessage, response: ServerResponse, status: number, witness: Witness): void {
   witness.begin(request, response);
   const body = bodyFor(status);
-  const isStream = request.httpVersionMajor > 1;
+  const isStream = streamOf(request) !== undefined;
   if (!isStream) lingerAtEnd(request);
   response.writeHead(status, {
     'Content-Type': 'application/json; charset=utf-8',

@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
 import type { Connections } from './connections.ts';
+import { streamOf } from './http2-stream.ts';
 import { lingerAtEnd } from './linger.ts';
 
 export interface RequestTimeout {
@@ -41,7 +42,7 @@ export function enforceRequestTimeout({ connections, timeout, log }: RequestTime
 function giveUp(request: IncomingMessage, response: ServerResponse, message: string): string {
   // On HTTP/2 it stands for the stream.
   const { socket } = request;
-  const isStream = request.httpVersionMajor > 1;
+  const isStream = streamOf(request) !== undefined;
   if (!response.headersSent && socket.writable) {
     try {
       if (!isStream) lingerAtEnd(request);
