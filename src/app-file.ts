@@ -32,7 +32,9 @@ export function findApp(spec: AppSpec, directory: string): AppFile {
   if (whole) return { file: whole, exportName: undefined };
   const colon = spec.lastIndexOf(':');
   const file = colon > 0 ? findModule(spec.slice(0, colon), directory) : undefined;
-  if (file) return { file, exportName: spec.slice(colon + 1) };
+  const exportName = spec.slice(colon + 1);
+  // The default export is what is meant without a name.
+  if (file) return { file, exportName: ['', 'default'].includes(exportName) ? undefined : exportName };
   throw new UserError(
     `${spec}: there is no such file or package, seen from ${directory}; give it as ./app.mjs or ./app.mjs:export`,
     ExitCode.appFailed,

@@ -57,11 +57,12 @@ export async function configure(input: Input): Promise<Configured> {
   const absolute = <T extends string | undefined>(path: T, ...words: string[]): T =>
     (path === undefined || words.includes(path) ? path : resolve(chdir, path)) as T;
   const { config } = loaded;
-  const bind = config.bind.map(
-    (address): Address =>
-      address.kind === 'unix' ? { kind: 'unix', path: absolute(address.path) } : address,
-  );
+  const absoluteAddress = (address: Address): Address =>
+    address.kind === 'unix' ? { kind: 'unix', path: absolute(address.path) } : address;
+  const bind = config.bind.map(absoluteAddress);
+  const adopt = config.adopt.map(({ port, to }) => ({ port, to: to === 'first' ? to : absoluteAddress(to) }));
   refuseSameTwice(bind, loaded);
+  refuseUnboundAdoptions(adopt, bind);
   if (!loaded.verb) refuseHalfTls(loaded);
   return {
     ...loaded,
@@ -69,6 +70,7 @@ export async function configure(input: Input): Promise<Configured> {
       ...config,
       chdir,
       bind,
+      adopt,
       config: path === undefined ? undefined : resolve(directory, path),
       pid: absolute(config.pid),
       controlSocket: absolute(config.controlSocket, 'off'),
@@ -104,6 +106,14 @@ function verbWithoutFile({ argv, env, machine }: Input): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** As `load` does, which did not know yet of sockets that were passed on. */
+function refuseUnboundAdoptions(adopt: Config['adopt'], bind: readonly Address[]): void {
+  const bound = bind.map(formatAddress);
+  const lost = adopt.find(({ to }) => to !== 'first' && !bound.includes(formatAddress(to)));
+  if (lost)
+    throw new UserError(`--adopt ${settings.adopt.kind.show([lost])}: expected the address of a --bind`);
 }
 
 function withActivated(loaded: Loaded, activated: readonly Address[]): Loaded {

@@ -109,6 +109,27 @@ export type Report =
   /** The worker itself received SIGTERM: it goes on until the arbiter has a replacement. */
   | { type: 'asked-to-leave' };
 
+/** Whether a worker has said something that makes sense: its app, which may be out of order, has the same channel. */
+export function isReport(value: unknown): value is Report {
+  const report = Object(value) as Record<string, unknown>;
+  switch (report.type) {
+    case 'ready':
+      return typeof report.shape === 'string';
+    case 'beat': {
+      const beat = Object.values(Object(report.beat) as Beat);
+      return beat.length > 0 && beat.every(Number.isFinite);
+    }
+    case 'failed':
+      return Number.isInteger(report.exitCode) && typeof report.message === 'string';
+    case 'broken':
+    case 'asked-to-leave':
+    case 'silent':
+      return true;
+    default:
+      return false;
+  }
+}
+
 /** A request that is being answered, as an autopsy shows it. */
 export interface InFlight {
   method: string;

@@ -35,6 +35,8 @@ describe('the app', () => {
     ['app.mjs', 'app.mjs'],
     ['./app', 'app.mjs'],
     ['./app.mjs:build', 'app.mjs', 'build'],
+    ['app.mjs:default', 'app.mjs'],
+    ['app.mjs:', 'app.mjs'],
     ['odd:name.mjs', 'odd:name.mjs'],
     ['odd:name.mjs:build', 'odd:name.mjs', 'build'],
     ['typed', 'typed.ts'],

@@ -53,7 +53,10 @@ describe('an app is', () => {
   }
 
   const mistakes: [args: string[], reason: RegExp][] = [
-    [[`${shapes}:absent`], /has no export by the name of "absent"; it exports build, buildLater, handler,/],
+    [
+      [`${shapes}:absent`],
+      /has no export by the name of "absent"; it exports asPlugin, build, buildLater, handler,/,
+    ],
     [
       ['--app-type', 'plugin', `${shapes}:instance`],
       /--app-type plugin expects a function, but it exports a/,
@@ -65,6 +68,10 @@ describe('an app is', () => {
     [
       [`${shapes}:nothing`],
       /the function returned undefined, where .* was expected; if it is a Fastify plugin/,
+    ],
+    [
+      [`${shapes}:asPlugin`],
+      /app\.get is not a function \(called as a factory; if it is a Fastify plugin, say/,
     ],
     [
       ['--app-type', 'plugin', `${shapes}:handler`],

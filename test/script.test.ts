@@ -3,10 +3,11 @@
  * they would have had.
  */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fasticorn } from './support/command.ts';
-import { fetchFrom } from './support/http.ts';
+import { exchange, fetchFrom } from './support/http.ts';
 import { load } from './support/load.ts';
 import { freePort } from './support/port.ts';
 import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
@@ -120,6 +121,7 @@ describe('further ports of a script', () => {
     const server = await startServer(t, app('script/ports.mjs'), args, { env });
     const metrics = async () => (await fetchFrom({ port: Number(env.METRICS) }, '/')).body;
     assert.match((await fetchFrom(from(server), '/')).body, /^main \d+$/);
+    await until(() => metrics().then(Boolean, () => false), 'the metrics of the first worker');
     const before = await metrics();
     assert.match(before, /^metrics \d+$/);
     await fasticorn(t, ['--bind', `unix:${server.socket}`, 'reload']);
@@ -143,6 +145,61 @@ describe('further ports of a script', () => {
     );
     assert.ok(answers.every(({ body }) => body.startsWith('metrics ')));
     assert.equal(await server.stop(), 0);
+  });
+
+  it('that the first worker has are drained as well, and trust no forwarding header', async (t) => {
+    const { METRICS } = await ports();
+    const args = ['-w', '1', '--adopt', `${METRICS}=first`];
+    const server = await startServer(t, app('script/side-servers.mjs'), args, { env: { METRICS } });
+    const metrics = { port: Number(METRICS) };
+    const spoofed = await fetchFrom(metrics, '/', { headers: { 'x-forwarded-for': '6.6.6.6' } });
+    assert.equal(spoofed.json().forwarded, null);
+    const slow = fetchFrom(metrics, '/slow');
+    await until(() => server.stderr.includes('slow begins'), 'the request in flight');
+    await fasticorn(t, ['--bind', `unix:${server.socket}`, 'reload']);
+    assert.equal((await slow).json().pid, spoofed.json().pid);
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('are none where a server listens on a path of its own', async (t) => {
+    const { METRICS } = await ports();
+    const RAW = join(temporaryDirectory(t), 'raw');
+    const args = ['-w', '1', '--adopt', `${METRICS}=first`];
+    const server = await startServer(t, app('script/side-servers.mjs'), args, { env: { METRICS, RAW } });
+    const [pid] = server.workers();
+    assert.equal(await exchange({ socketPath: `${RAW}.${pid}` }, 'hello'), 'raw');
+  });
+
+  it('of another server than the one that is exported are not taken for that', async (t) => {
+    const { METRICS } = await ports();
+    const file = app('script/exports-and-listens.mjs');
+    const bind = `unix:${join(temporaryDirectory(t), 'app.sock')}`;
+    const { code, stderr } = await fasticorn(t, ['-w', '1', '--bind', bind, file], { env: { METRICS } });
+    assert.equal(code, 4);
+    assert.match(stderr, new RegExp(`"msg":"the app wants to listen on port ${METRICS} as well`));
+    const server = await startServer(t, file, ['-w', '1', '--adopt', `${METRICS}=first`], {
+      env: { METRICS },
+    });
+    assert.equal((await fetchFrom(from(server), '/')).body, 'main');
+    assert.equal((await fetchFrom({ port: Number(METRICS) }, '/')).body, 'metrics');
+  });
+
+  it('may be a --bind by a relative path', async (t) => {
+    const env = await ports();
+    const cwd = temporaryDirectory(t);
+    const args = [
+      '-w',
+      '1',
+      '--bind',
+      'unix:app.sock,unix:metrics.sock',
+      '--adopt',
+      `${env.METRICS}=unix:metrics.sock`,
+    ];
+    const socket = join(cwd, 'app.sock');
+    await startServer(t, app('script/ports.mjs'), args, { env, cwd, socket });
+    await until(() => existsSync(join(cwd, 'metrics.sock')), 'the other socket');
+    assert.match((await fetchFrom({ socketPath: join(cwd, 'metrics.sock') }, '/')).body, /^metrics/);
+    assert.match((await fetchFrom({ socketPath: socket }, '/')).body, /^main/);
   });
 
   it('must leave the app a --bind, and be one', async (t) => {

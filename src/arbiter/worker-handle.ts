@@ -6,7 +6,7 @@ import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import type { Launch } from '../launch.ts';
-import type { Beat, Envelope, Order, Report } from '../protocol.ts';
+import { type Beat, type Envelope, isReport, type Order, type Report } from '../protocol.ts';
 import { AUTOPSY_FLAGS } from './autopsy.ts';
 import { type Credentials, commandAs } from './credentials.ts';
 
@@ -66,7 +66,8 @@ export class WorkerHandle {
     const child = this.#child;
     child.on('message', (message: Envelope<Report> | null) => {
       if (message?.key !== this.#key) return events.onStray?.(message);
-      const report = message.content;
+      const report: unknown = message.content;
+      if (!isReport(report)) return events.onStray?.(message);
       if (report.type === 'beat') this.beat = report.beat;
       events.onReport(report);
     });

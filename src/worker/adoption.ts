@@ -9,6 +9,7 @@ import { errorCode } from '../errors.ts';
 import type { InheritedSocket, PortAdoption } from '../protocol.ts';
 import { isServer, unloadable } from './app-shape.ts';
 import { acceptOn, type Listening } from './listening.ts';
+import { asPrimary } from './node-cluster.ts';
 
 /** How long a worker waits before it tries again to take a port that the worker before it still has, in milliseconds. */
 const RETRY = 100;
@@ -22,8 +23,14 @@ export interface AdoptionOptions {
   adopt: readonly PortAdoption[];
   /** Whether this worker is the one to have what only one of them can. */
   isFirst: boolean;
-  /** Called for each server that is about to get sockets of ours, before it does. */
-  prepare(server: net.Server, addresses: readonly Address[]): void;
+  /**
+   * Called for each server that is about to listen, before it does.
+   *
+   * @param isBound whether it gets sockets of ours, rather than a port of its own.
+   */
+  prepare(server: net.Server, addresses: readonly Address[], isBound: boolean): void;
+  /** For what the operator may want to know. */
+  note(text: string): void;
 }
 
 /** What a call of listen() asks for. */
@@ -78,8 +85,14 @@ export class Adoption {
     this.#expected = server;
   }
 
-  /** Has a server listen, unless the app has done so; if it does later, that changes nothing. */
-  async serve(server: net.Server, listen: () => unknown): Promise<void> {
+  /**
+   * Has a server listen, unless the app has done so; if it does later, that changes nothing.
+   *
+   * @param isApps whether it is the app's own, and not one that we made for it.
+   * @throws UserError if another server of the app has our sockets already.
+   */
+  async serve(server: net.Server, isApps: boolean, listen: () => unknown): Promise<void> {
+    if (isApps && this.#main && this.#main.server !== server) throw refusal(this.#main.port ?? 0);
     if (!this.isTaken) {
       this.expect(server);
       this.#isOurs = true;
@@ -101,22 +114,27 @@ export class Adoption {
 
   #onListen(server: net.Server, args: unknown[]): net.Server {
     const asked = readListen(args);
+    const { port } = asked;
+    const rule = this.#options.adopt.find((one) => one.port === port);
+    if (server !== this.#expected && rule) {
+      return rule.to === 'first' ? this.#listenAlone(server, asked) : this.#adopt(server, asked, rule.to);
+    }
     if (this.#isMain(server)) return this.#adoptMain(server, asked);
     if (server === this.#main?.server || this.#isSameAgain(server)) {
+      if (server !== this.#main!.server)
+        this.#options.note(
+          `the app listens on port ${port} itself: taken for the server that it exports; if that is another one, ` +
+            `say --adopt ${port}=first`,
+        );
       this.#isOurs = false;
-      this.#main!.port = asked.port;
+      this.#main!.port = port;
       return pretend(server, asked);
     }
-    const { port, host, callback } = asked;
-    if (port === undefined) return this.#listen.apply(server, args);
+    if (port === undefined) return asPrimary(() => this.#listen.apply(server, args));
     // One server for each address of a name, as Fastify makes them for localhost.
     if (isServer(server) && port !== 0 && port === this.#main?.port) return pretend(server, asked);
-    // The system chooses, so that nobody is in the way of anybody.
-    if (port === 0) return this.#listen.call(server, { port, host, exclusive: true }, callback);
-    const rule = this.#options.adopt.find((one) => one.port === port);
-    if (!rule) return refuse(server, port);
-    if (rule.to === 'first') return this.#listenAlone(server, asked);
-    return this.#adopt(server, asked, [rule.to]);
+    if (port === 0) return this.#listenOpenly(server, asked);
+    return refuse(server, port);
   }
 
   #isMain(server: net.Server): boolean {
@@ -138,20 +156,28 @@ export class Adoption {
     return server;
   }
 
-  #adopt(server: net.Server, asked: Asked, addresses: readonly Address[]): net.Server {
-    const keys = addresses.map(formatAddress);
+  #adopt(server: net.Server, asked: Asked, address: Address): net.Server {
+    const wanted = formatAddress(address);
     this.#accept(
       server,
       asked,
-      this.#options.sockets.filter(({ key }) => keys.includes(key)),
+      this.#options.sockets.filter(({ key }) => key === wanted),
     );
     return server;
+  }
+
+  /** The system chooses the port, so that nobody is in the way of anybody. */
+  #listenOpenly(server: net.Server, { host, callback }: Asked): net.Server {
+    this.#options.prepare(server, [tcpOf(host, 0)], false);
+    this.#others.add(server);
+    return this.#listen.call(server, { port: 0, host, exclusive: true }, callback);
   }
 
   #accept(server: net.Server, asked: Asked, sockets: readonly InheritedSocket[]): void {
     this.#options.prepare(
       server,
       sockets.map(({ address }) => address),
+      true,
     );
     if (sockets.length === 0) {
       pretend(server, asked);
@@ -171,6 +197,7 @@ export class Adoption {
     const { port, host } = asked;
     return pretend(server, asked, () => {
       if (!this.#options.isFirst || this.#options.sockets.length === 0) return;
+      this.#options.prepare(server, [tcpOf(host, port ?? 0)], false);
       this.#others.add(server);
       const attempt = () => {
         if (!this.#others.has(server)) return;
@@ -220,6 +247,12 @@ function answerAddress(server: net.Server, { port, host, path }: Asked): void {
   server.address = () => path ?? { address: ip, family, port: port ?? 0 };
 }
 
+const tcpOf = (host: string | undefined, port: number): Address => ({
+  kind: 'tcp',
+  host: host ?? '::',
+  port,
+});
+
 function pathOf(address: Exclude<SocketAddress, { kind: 'tcp' }>): string {
   return address.kind === 'unix' ? address.path : `@${address.name}`;
 }
@@ -248,11 +281,14 @@ export function closeQuietly(server: net.Server): void {
 }
 
 function refuse(server: net.Server, port: number): net.Server {
-  const error = unloadable(
+  process.nextTick(() => server.emit('error', refusal(port)));
+  return server;
+}
+
+function refusal(port: number): Error {
+  return unloadable(
     `the app wants to listen on port ${port} as well, which only one worker could have: say with ` +
       `--adopt ${port}=first that the first worker shall, or with --adopt ${port}=ADDRESS that the connections of ` +
       'that --bind go there',
   );
-  process.nextTick(() => server.emit('error', error));
-  return server;
 }

@@ -78,6 +78,13 @@ const WANTED =
   'expected a Fastify plugin (export default async function (app, opts) { … }), a Fastify instance, ' +
   'a (req, res) listener or an http.Server';
 
+/** Adds to an error of the app what may be behind it. */
+export function explain(error: Error, hint: string): void {
+  const message = `${error.message} (${hint})`;
+  error.stack = error.stack?.replace(error.message, message) ?? message;
+  error.message = message;
+}
+
 export const unloadable = (message: string): UserError => new UserError(message, ExitCode.appFailed);
 
 function expected(spec: string, type: AppType, value: unknown, options: ExportedOptions): Shape {
@@ -133,7 +140,8 @@ export function isServer(value: unknown): boolean {
   );
 }
 
-function isExpressLike(value: AnyFunction): boolean {
+/** Express, and what is made like it: a function that routes. */
+export function isExpressLike(value: AnyFunction): boolean {
   return has(value, 'handle');
 }
 

@@ -10,20 +10,32 @@ let key: string | undefined;
 /** What is to be done when there is no arbiter any more. */
 let onGone: () => void = () => {};
 
-/** Takes the arbiter's orders; `gone` is called when there is no arbiter any more. */
+/** As it was before the app could put something in its place. */
+const send = process.send?.bind(process);
+
+/**
+ * Takes the arbiter's orders, before the app could hear them; `gone` is called when there is no arbiter any more.
+ */
 export function takeOrders(obey: (order: Order) => void, gone: () => void): void {
-  process.on('message', (message: Envelope<Order>) => {
-    key ??= message.key;
+  const emit = process.emit as (event: string, ...args: unknown[]) => boolean;
+  const take = (event: string, ...args: unknown[]): boolean => {
+    const message = event === 'message' ? (args[0] as Envelope<Order> | null) : undefined;
+    key ??= message?.key;
+    if (!message || message.key !== key) return emit.call(process, event, ...args);
     obey(message.content);
-  });
+    return true;
+  };
+  Object.assign(process, { emit: take });
+  // Without one Node keeps messages back.
+  process.on('message', () => {});
   onGone = gone;
   process.on('disconnect', gone);
 }
 
 /** Tells the arbiter; an arbiter that is gone hears nothing, and `disconnect` tells us so. */
 export function report(content: Report, then: () => void = () => {}): void {
-  if (process.channel && process.send && key !== undefined) {
-    process.send({ key, content } satisfies Envelope<Report>, undefined, undefined, then);
+  if (process.channel && send && key !== undefined) {
+    send({ key, content } satisfies Envelope<Report>, undefined, undefined, then);
   } else then();
 }
 
@@ -33,7 +45,7 @@ export function report(content: Report, then: () => void = () => {}): void {
  */
 export function reportLoaded(): void {
   const { cache } = createRequire(import.meta.url);
-  process.send?.({ 'watch:require': Object.keys(cache).filter((file) => !file.includes('/node_modules/')) });
+  send?.({ 'watch:require': Object.keys(cache).filter((file) => !file.includes('/node_modules/')) });
 }
 
 /** Has the app's `process.disconnect()` do nothing: to us it would look as if the arbiter had died. */

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Http2Session } from 'node:http2';
+import type * as net from 'node:net';
 import type { Socket } from 'node:net';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
@@ -87,6 +88,11 @@ export class Connections {
     }
     // Where somebody listens to these events, Node emits them instead of `request`.
     for (const instead of ['checkContinue', 'checkExpectation']) join(server, instead, begin);
+  }
+
+  /** Watches a server of another protocol: once its client has spoken, a connection is busy until it is closed. */
+  watchRaw(server: net.Server): void {
+    server.prependListener('connection', (socket: Socket) => this.#add(socket));
   }
 
   /** Connections accepted so far. */

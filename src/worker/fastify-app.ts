@@ -5,7 +5,14 @@
 import { realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
-import { type AnyFunction, type ExportedOptions, isInstance, isPromise, unloadable } from './app-shape.ts';
+import {
+  type AnyFunction,
+  type ExportedOptions,
+  explain,
+  isInstance,
+  isPromise,
+  unloadable,
+} from './app-shape.ts';
 
 /** What the server wants of the app's Fastify instance, where the app's own `options` say nothing else. */
 export interface ServerDefaults {
@@ -77,11 +84,9 @@ function onlyPlugin(plugin: AnyFunction, spec: string): AnyFunction {
         'if it is a factory, say --app-type factory',
     );
   };
-  const explain = (error: unknown): never => {
+  const rethrow = (error: unknown): never => {
     if (error instanceof TypeError && OF_RESPONSES.test(error.message)) {
-      const message = `${error.message} (is it a (req, res) listener? then say --app-type listener)`;
-      error.stack = error.stack?.replace(error.message, message) ?? message;
-      error.message = message;
+      explain(error, 'is it a (req, res) listener? then say --app-type listener');
     }
     throw error;
   };
@@ -91,9 +96,9 @@ function onlyPlugin(plugin: AnyFunction, spec: string): AnyFunction {
       try {
         const result: unknown = checked(Reflect.apply(target, self, args), given);
         if (isInstance(result) || !isPromise(result)) return result;
-        return result.then((value: unknown) => checked(value, given)).catch(explain);
+        return result.then((value: unknown) => checked(value, given)).catch(rethrow);
       } catch (error) {
-        return explain(error);
+        return rethrow(error);
       }
     },
   });

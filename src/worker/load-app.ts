@@ -15,7 +15,9 @@ import type { Adoption } from './adoption.ts';
 import { LISTENING } from './app-log.ts';
 import {
   type AnyFunction,
+  explain,
   exportNames,
+  isExpressLike,
   isFastify,
   isInstance,
   isKoa,
@@ -140,10 +142,21 @@ async function plugin(
 
 async function factory(make: AnyFunction, found: Found, around: Surroundings): Promise<App> {
   const { request } = found;
-  const { value } = await settled((make as (options: object) => unknown)(optionsFor(request)));
+  const { value } = await made(make, optionsFor(request));
   if (value === undefined && around.adoption.isTaken) return script(request.spec, {}, around);
   const app = await appOf(shapeOfMade(value, request.spec), found, around);
   return { ...app, shape: `${app.shape} from a factory` };
+}
+
+/** What a factory makes; its error says what else the function may have been. */
+async function made(make: AnyFunction, options: object): Promise<{ value: unknown }> {
+  try {
+    return await settled((make as (options: object) => unknown)(options));
+  } catch (error) {
+    if (error instanceof TypeError)
+      explain(error, 'called as a factory; if it is a Fastify plugin, say --app-type plugin');
+    throw error;
+  }
 }
 
 async function instance(given: object, found: Found, around: Surroundings): Promise<App> {
@@ -152,7 +165,7 @@ async function instance(given: object, found: Found, around: Surroundings): Prom
   if (isNest(value)) return nest(value as NestApp, around);
   if (isKoa(value))
     return { ...(await listener(value.callback(), found.request, around)), shape: 'a Koa app' };
-  if (isInstance(value)) return server(value as HttpServer, around, 'an HTTP server');
+  if (isInstance(value)) return server(value as HttpServer, true, around, 'an HTTP server');
   // Promised, so only now it shows what it is.
   return appOf(shapeOfMade(value, found.request.spec), found, around);
 }
@@ -169,7 +182,7 @@ async function fastifyInstance(app: FastifyInstance, { adoption, onFastify }: Su
   return {
     shape: `a Fastify ${Number.parseInt(version, 10)} instance`,
     listen: () =>
-      adoption.serve(app.server, async () => {
+      adoption.serve(app.server, true, async () => {
         await listen();
         // Fastify itself refuses to listen twice.
         Object.assign(app, { listen: alreadyListening });
@@ -208,24 +221,37 @@ interface NestApp {
 async function nest(app: NestApp, { adoption }: Surroundings): Promise<App> {
   return {
     shape: 'a NestJS app',
-    listen: () => adoption.serve(app.getHttpServer(), () => app.listen(0, '127.0.0.1')),
+    listen: () => adoption.serve(app.getHttpServer(), true, () => app.listen(0, '127.0.0.1')),
     close: () => app.close(),
   };
 }
 
 type HttpServer = import('node:http').Server;
 
-async function listener(handle: AnyFunction, { http2 }: AppRequest, around: Surroundings): Promise<App> {
-  const made = http2
+async function listener(
+  handle: AnyFunction,
+  { spec, http2 }: AppRequest,
+  around: Surroundings,
+): Promise<App> {
+  // Express gives requests prototypes of its own, which are those of HTTP/1.
+  if (http2 && isExpressLike(handle))
+    throw unloadable(`${spec}: --http2 is not for Express, which knows only HTTP/1; leave it out`);
+  const own = http2
     ? (await import('node:http2')).createSecureServer({ allowHTTP1: true }, handle as () => void)
     : (await import('node:http')).createServer(handle as () => void);
-  return server(made as HttpServer, around, 'a (req, res) listener');
+  return server(own as HttpServer, false, around, 'a (req, res) listener');
 }
 
-async function server(given: HttpServer, { adoption }: Surroundings, shape: string): Promise<App> {
+/** @param isApps whether the app has made it. */
+async function server(
+  given: HttpServer,
+  isApps: boolean,
+  { adoption }: Surroundings,
+  shape: string,
+): Promise<App> {
   return {
     shape,
-    listen: () => adoption.serve(given, () => given.listen()),
+    listen: () => adoption.serve(given, isApps, () => given.listen()),
     close: async () => {},
   };
 }

@@ -111,17 +111,21 @@ class Worker {
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     const adoption = new Adoption({
       ...{ sockets, backlog: config.backlog, adopt: config.adopt, isFirst: worker === 1 },
-      prepare: (server, addresses) => {
+      note: (text) => this.#log.logger.info(text),
+      prepare: (server, addresses, isBound) => {
         this.#mayHaveConnections = true;
         prepare(server, addresses, config);
-        if (!isServer(server)) return;
+        if (!isServer(server)) {
+          connections.watchRaw(server);
+          return;
+        }
         if (accessLog) logUpgrades(server as Server, accessLog);
         connections.watch(server as Server);
         limitRequests(server as Server, config, {
           begin: (request, response) => connections.begin(request, response),
           upgrade: (request, socket) => accessLog && logUpgrade(request, socket, accessLog),
         });
-        if (addresses[0]) entrance?.guard(server, addresses[0]);
+        if (addresses[0] && isBound) entrance?.guard(server, addresses[0]);
       },
     });
     const app = await load(this.#order, adoption, this.#log);
@@ -267,7 +271,14 @@ async function check(order: CheckOrder): Promise<void> {
   const log = openErrorLog(config, {}, isRequestNoise);
   process.on('uncaughtException', (error) => fail(spec, error));
   const { backlog, adopt } = config;
-  const adoption = new Adoption({ sockets: [], backlog, adopt, isFirst: false, prepare: () => {} });
+  const adoption = new Adoption({
+    sockets: [],
+    backlog,
+    adopt,
+    isFirst: false,
+    prepare: () => {},
+    note: () => {},
+  });
   try {
     const app = await load(order, adoption, log);
     await app.close();

@@ -22,6 +22,7 @@ export const promised = buildLater();
 export const handler = (_request, response) => response.end('{"shape":"listener"}');
 export const makeHandler = () => handler;
 export const server = createServer(handler);
+export const asPlugin = plugin;
 export const nothing = () => {};
 
 // Once its database is there, so to say, it listens as well.
