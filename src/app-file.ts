@@ -25,9 +25,18 @@ const CONDITIONS = ['node-addons', 'node', 'import', 'module-sync', 'default'];
  *
  * @param spec `./app.js`, `./app.js:build`, `./service` (a directory, by its package.json or its index), `@scope/package`.
  * @param directory the absolute path of what relative paths start from.
- * @throws UserError if there is no such file or package.
+ * @throws UserError if there is no such file or package, or it may not be looked at.
  */
 export function findApp(spec: AppSpec, directory: string): AppFile {
+  try {
+    return find(spec, directory);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${spec}: cannot be read: ${(error as Error).message}`, ExitCode.appFailed);
+  }
+}
+
+function find(spec: AppSpec, directory: string): AppFile {
   const whole = findModule(spec, directory);
   if (whole) return { file: whole, exportName: undefined };
   const colon = spec.lastIndexOf(':');

@@ -127,12 +127,12 @@ function setUmask({ umask }: Config): number | undefined {
 async function check(loaded: Loaded & { app: string }): Promise<number> {
   const { app, args, config } = loaded;
   setUmask(config);
-  const credentials = credentialsOf(config);
-  if (credentials) createLogs(config, credentials);
+  credentialsOf(config);
   checkLogs(config);
   checkListeners(config);
   readTlsIdentity(config);
-  const shape = await checkApp(app, args, config, await launchOf(loaded));
+  // What the app logs meanwhile is for who asks, and no file is made for it.
+  const shape = await checkApp(app, args, { ...config, errorLogfile: '-' }, await launchOf(loaded));
   return print(`the settings are valid, and ${app} loads: ${shape}`);
 }
 

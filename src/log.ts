@@ -2,7 +2,9 @@
  * The two logs: the error log of the arbiter, the workers and the app, and the access log of a worker. Knows pino
  * and pino-pretty; where bytes go and when is the business of `line-writer.ts`.
  */
+import { accessSync, closeSync, constants, existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { isatty } from 'node:tty';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { PrettyOptions } from 'pino-pretty';
@@ -120,12 +122,25 @@ function reopen(writer: LineWriter, flag: string, path: string, errorLog: Logger
 }
 
 /**
- * Makes sure that both logs can be opened.
+ * Makes sure that both logs can be opened, and makes none.
  *
  * @throws UserError as opening them would.
  */
-export function checkLogs(settings: LogSettings): void {
-  openAccessLog(settings, openErrorLog(settings).logger);
+export function checkLogs({ errorLogfile, accessLogfile }: LogSettings): void {
+  if (errorLogfile !== '-') check('--error-logfile', errorLogfile);
+  if (!['-', 'off'].includes(accessLogfile)) check('--access-logfile', accessLogfile);
+}
+
+function check(flag: string, path: string): void {
+  if (existsSync(path)) {
+    closeSync(open(flag, path));
+    return;
+  }
+  try {
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new UserError(`${flag} ${path}: cannot open it for appending: ${(error as Error).message}`);
+  }
 }
 
 /** Creates the log files that are missing, for workers that run as somebody who may not create them. */

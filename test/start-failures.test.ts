@@ -122,6 +122,14 @@ describe('a command line that cannot be served', () => {
 });
 
 describe('--check-config', () => {
+  it('makes no log files', async (t) => {
+    const directory = temporaryDirectory(t);
+    const logs = ['access', 'error'].flatMap((log) => [`--${log}-logfile`, join(directory, `${log}.log`)]);
+    const { code } = await fasticorn(t, ['--check-config', ...logs, app('start/exports.mjs')]);
+    assert.equal(code, 0);
+    assert.deepEqual(readdirSync(directory), []);
+  });
+
   it('loads a good app without touching the socket', async (t) => {
     const socket = join(temporaryDirectory(t), 'app.sock');
     const args = ['--check-config', '-b', `unix:${socket}`, app('start/exports.mjs')];

@@ -42,7 +42,7 @@ export function exitLine(
       if (before.ending) return undefined;
       return {
         level,
-        text: `was killed, as it was not ready after ${bootTimeout / 1000} s (--boot-timeout): a plugin that never calls done?`,
+        text: `was killed, as it was not ready after ${bootTimeout / 1000} s (--boot-timeout): does the app wait for something, or never listen?`,
       };
   }
   if (before.ending || worker.phase === 'retiring') {

@@ -20,6 +20,8 @@ import type { WorkerExit, WorkerHandle } from './worker-handle.ts';
 
 /** How long an autopsy may take, in milliseconds; then the worker is killed without. */
 const AUTOPSY_LIMIT = 10_000;
+/** The same for a worker that does not get ready: mostly one that waits, and an event loop that is idle tells nothing. */
+const BOOT_AUTOPSY_LIMIT = 2_000;
 /** So many worker exits are remembered. */
 const EXITS_KEPT = 20;
 
@@ -261,7 +263,7 @@ export class Fleet {
     let autopsy: Autopsy | undefined;
     try {
       if (handle?.pid === undefined) return;
-      autopsy = await examine(handle.pid, AUTOPSY_LIMIT);
+      autopsy = await examine(handle.pid, why === 'stuck' ? AUTOPSY_LIMIT : BOOT_AUTOPSY_LIMIT);
       const { fields, text } = autopsyLine(autopsy);
       this.#log.error(fields, `${name} ${text}`);
     } catch (error) {
@@ -394,7 +396,9 @@ export class Fleet {
     if (generation?.trial?.failed) return;
     const slot = worker && generation?.slots.get(worker.slot);
     const delay = (slot?.retryAt ?? 0) - performance.now();
-    if (slot && delay > 0) this.#log.warn(delayLine(worker.slot, slot.failures, delay));
+    // With --watch it waits for a change, which is said elsewhere.
+    if (slot && delay > 0 && Number.isFinite(delay))
+      this.#log.warn(delayLine(worker.slot, slot.failures, delay));
   }
 
   #worker(id: number): WorkerState | undefined {
