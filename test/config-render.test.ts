@@ -39,7 +39,7 @@ describe('--help', () => {
       assert.match(short, new RegExp(`^  ${name}\\b.* [A-Z]`, 'm'), name);
     const end = short.slice(short.indexOf('Instead of serving:'));
     for (const { flag } of Object.values(actions)) assert.ok(end.includes(`--${flag} `), flag);
-    assert.match(end, /Examples:\n( {2}.*fasticorn .*(\n|$)){3}$/);
+    assert.match(end, /Examples:\n( {2}.*fasticorn .*(\n|$)){4}$/);
   });
 
   it('is less than half of what there is', () =>

@@ -72,7 +72,7 @@ export function help(version: string, columns: number, everything = false): stri
     '  fasticorn --bind unix:/run/app/app.sock --workers 4 ./dist/app.js',
     '  WEB_CONCURRENCY=4 fasticorn --bind 127.0.0.1:8000 ./dist/app.js',
     '  fasticorn --bind unix:/run/app/app.sock reload',
-    '  fasticorn dev ./app.js',
+    '  fasticorn dev ./dist/app.js',
   );
   return lines.join('\n');
 }
