@@ -105,3 +105,31 @@ describe('A first start that fails', () => {
     assert.equal((await server.exited).code, 0);
   });
 });
+
+describe('The arbiter outlives', () => {
+  it('whatever an app says over the channel that Node tells it of files on', async (t) => {
+    const odd = `
+      const names = ['file://host/x', 'file:///%2F', 'file:///%', '/no\\0file.js', '/x'.repeat(5000), 'x', '', null, 1, {}, ['/y']];
+      for (const name of names) process.send({ 'watch:import': [name], 'watch:require': name });
+      for (const message of [null, 1, 'x', [], { 'watch:import': null }, { 'watch:require': {} }]) process.send(message);
+      process.send({ 'watch:import': Array.from({ length: 1e5 }, (_, i) => '/no/such/' + i) });
+      process.send({ 'watch:require': ['/no\\0file.js'] });
+    `;
+    const { site, server } = await develop(t, { 'app.mjs': `${odd}\n${versionApp('1')}` });
+    site.write('app.mjs', `${odd}\nawait new Promise((said) => process.send(0, said)); new Function('=');`);
+    await failed(server);
+    site.deploy('2');
+    await answers(site, '2');
+  });
+
+  it('a stack that names files that cannot be', async (t) => {
+    const { site, server } = await develop(t, { 'app.mjs': versionApp('1') });
+    site.write(
+      'app.mjs',
+      `throw Object.assign(new Error('odd'), { stack: 'file:///%2F:1\\nError: odd\\n    at f (file:///%:1:1)' });`,
+    );
+    await failed(server);
+    site.deploy('2');
+    await answers(site, '2');
+  });
+});

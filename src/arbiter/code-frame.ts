@@ -2,6 +2,7 @@
  * The line of code that an error comes from, as Node shows it of an error that nobody catches. Knows stacks and files.
  */
 import { readFileSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** A place in a file, counted from 1. */
@@ -11,6 +12,8 @@ interface Place {
   column: number;
 }
 
+/** What no path is as long as, in bytes, on Linux. */
+const PATH_MAX = 4096;
 /** A frame of Node's own before the stack: place, line, and carets. */
 const FRAME = /^(?:file:\/\/)?\/.*:\d+\n.*\n\s*[\^~]+/;
 
@@ -33,24 +36,34 @@ export function withFrame(stack: string): string {
 /** The files that a stack names, but for installed packages. */
 export function filesIn(stack: string): string[] {
   const head = /^(?:file:\/\/)?\/.*?(?=:\d+(\n|$))/m.exec(stack)?.[0];
-  return [...(head ? [pathOf(head)] : []), ...placesIn(stack).map(({ path }) => path)];
+  const path = head && pathOf(head);
+  return [...(path ? [path] : []), ...placesIn(stack).map((place) => place.path)];
 }
 
 function placesIn(stack: string): Place[] {
   const found = stack.matchAll(/^\s+at .*?((?:file:\/\/)?\/[^()\n]*?):(\d+):(\d+)\)?$/gm);
   return [...found]
-    .map(([, name = '', line, column]) => ({
-      path: pathOf(name),
-      line: Number(line),
-      column: Number(column),
-    }))
+    .flatMap(([, name = '', line, column]) => {
+      const path = pathOf(name);
+      return path === undefined ? [] : [{ path, line: Number(line), column: Number(column) }];
+    })
     .filter(({ path }) => !path.includes('/node_modules/') && !path.startsWith(OURS));
 }
 
 const OURS = fileURLToPath(new URL('..', import.meta.url));
 
-/** Loaders put queries behind names. */
-function pathOf(name: string): string {
-  const path = name.startsWith('file:') ? fileURLToPath(name.replace(/[?#].*$/, '')) : name;
-  return path.replace(/\?.*$/, '');
+/**
+ * The file that a name in a stack, or of what Node loads, stands for; undefined for what is none, such as `node:http`.
+ * Loaders put queries behind names. The app may say anything: this does not throw, nor return what no file can be called.
+ */
+export function pathOf(name: string): string | undefined {
+  let path = name;
+  if (name.startsWith('file:'))
+    try {
+      path = fileURLToPath(name.replace(/[?#].*$/s, ''));
+    } catch {
+      return undefined;
+    }
+  path = path.replace(/\?.*$/s, '');
+  return isAbsolute(path) && path.length < PATH_MAX && !path.includes('\0') ? path : undefined;
 }

@@ -4,11 +4,10 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
-import { isAbsolute, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { relative, resolve } from 'node:path';
 import type { Config } from '../config/settings.ts';
 import type { Logger } from '../log.ts';
-import { filesIn, withFrame } from './code-frame.ts';
+import { filesIn, pathOf, withFrame } from './code-frame.ts';
 import type { CodeObserver, Fleet } from './fleet.ts';
 import type { Generations } from './generations.ts';
 import { current, newest } from './state.ts';
@@ -25,6 +24,8 @@ export interface DevelopmentOptions {
 
 /** The most files that a line names. */
 const MOST_NAMED = 3;
+/** The most names that a message is believed to hold: Node sends one, or one for each extension that it tries. */
+const MOST_TOLD = 100;
 /** How long Node may take to check the syntax of a file, in milliseconds. */
 const CHECK_LIMIT = 3_000;
 
@@ -61,13 +62,16 @@ export class Development implements CodeObserver {
     this.#watcher.close();
   }
 
-  /** Node says what it is about to load, also what it looks for in vain, if it was asked to by an environment variable. */
+  /**
+   * Node says what it is about to load, also what it looks for in vain, if it was asked to by an environment variable.
+   * The app may say anything over the same channel.
+   */
   heard(message: unknown, generation: number, startedAt: number): void {
     const { 'watch:require': required, 'watch:import': imported } = Object(message) as Record<
       string,
       unknown
     >;
-    for (const name of [required, imported].flat()) {
+    for (const name of [required, imported].flat().slice(0, MOST_TOLD)) {
       const path = typeof name === 'string' ? pathOf(name) : undefined;
       if (path === undefined) continue;
       const [, packages] = /^(.*?\/node_modules)\//.exec(path) ?? [];
@@ -128,12 +132,4 @@ export class Development implements CodeObserver {
     for (const name of ['.package-lock.json', '.modules.yaml', '.yarn-state.yml', '.yarn-integrity'])
       this.#watcher.keep(`${packages}/${name}`);
   }
-}
-
-/** The file that Node loads; undefined for what is none, such as `node:http`. Loaders put queries behind names. */
-function pathOf(name: string): string | undefined {
-  if (isAbsolute(name)) return name.replace(/\?.*$/, '');
-  return name.startsWith('file:')
-    ? fileURLToPath(name.replace(/[?#].*$/, '')).replace(/\?.*$/, '')
-    : undefined;
 }
