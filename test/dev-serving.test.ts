@@ -2,12 +2,15 @@
  * `fasticorn dev`: who is answered by which code around a reload, and what is watched besides the code.
  */
 import assert from 'node:assert/strict';
+import { realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { Watcher } from '../src/arbiter/watcher.ts';
 import { answers, appOf, develop, moduleOf } from './support/development.ts';
 import { fetchFrom } from './support/http.ts';
 import { RawConnection } from './support/raw.ts';
-import { until } from './support/server.ts';
+import { temporaryDirectory, until } from './support/server.ts';
 import { versionApp } from './support/site.ts';
 
 describe('--watch-extra', () => {
@@ -31,6 +34,50 @@ describe('--watch-extra', () => {
         await until(async () => (await site.status()).generation.next === null, 'the reload to end');
         number = (await site.status()).generation.current;
       }
+    }
+  });
+
+  it('outlives links that lead back to where they are', async (t) => {
+    const { site } = await develop(
+      t,
+      { 'app.mjs': versionApp('1'), 'views/a.html': '1' },
+      { args: ['--watch-extra', 'views'] },
+    );
+    const notice = async (what: string, change: () => void) => {
+      const { current } = (await site.status()).generation;
+      change();
+      await until(async () => (await site.status()).generation.current > current, `${what} to be noticed`);
+      await until(async () => (await site.status()).generation.next === null, 'the reload to end');
+    };
+    for (const name of ['one', 'two', 'three'])
+      await notice(name, () => symlinkSync('.', join(site.directory, 'views', name)));
+    await notice('a file', () => site.write('views/a.html', '2'));
+  });
+});
+
+describe('The watcher', () => {
+  it('walks a directory once, whichever links lead to it', (t) => {
+    const directory = realpathSync(temporaryDirectory(t));
+    for (const name of ['a', 'b', 'c']) symlinkSync('.', join(directory, name));
+    const watcher = new Watcher({ root: directory, onChange: () => {}, warn: assert.fail });
+    t.after(() => watcher.close());
+    watcher.keepAll(directory);
+  });
+
+  it('says so when something goes wrong after a change, and goes on', async (t) => {
+    const directory = realpathSync(temporaryDirectory(t));
+    const file = join(directory, 'file');
+    const warnings: string[] = [];
+    const onChange = () => {
+      throw new Error('no luck');
+    };
+    const watcher = new Watcher({ root: directory, onChange, warn: (text) => warnings.push(text) });
+    t.after(() => watcher.close());
+    watcher.keep(file);
+    for (const count of [1, 2]) {
+      writeFileSync(file, `${count}`);
+      await until(() => warnings.length >= count, 'the warning');
+      assert.match(warnings.at(-1)!, /no luck/);
     }
   });
 });

@@ -44,7 +44,9 @@ export class Development implements CodeObserver {
     this.#root = realpathSync(directory);
     this.#watcher = new Watcher({
       root: this.#root,
-      onChange: (paths) => void this.#reload(paths),
+      onChange: (paths) => {
+        this.#reload(paths).catch((error) => log.error({ err: error }, 'a change could not be followed'));
+      },
       warn: (text) => log.warn(text),
     });
     // As they were typed: the links in them may lead elsewhere one day.

@@ -105,14 +105,20 @@ export class Watcher {
     if (real !== undefined) this.#note(real, Infinity);
   }
 
-  /** The same for a file or a directory, with all that is or will be in it. */
+  /** The same for a file or a directory, with all that is or will be in it; links may lead back to where they are. */
   keepAll(path: string): void {
-    this.keep(path);
-    const real = realPath(path) ?? path;
-    this.#whole.add(real);
-    if (!statOf(real)?.isDirectory()) return;
-    this.#watch(real);
-    for (const { name } of entriesOf(real)) if (!IGNORED.test(name)) this.keepAll(join(real, name));
+    const walked = new Set<string>();
+    const paths = [path];
+    // Grows meanwhile.
+    for (const next of paths) {
+      this.keep(next);
+      const real = realPath(next) ?? next;
+      this.#whole.add(real);
+      if (walked.has(real) || !statOf(real)?.isDirectory()) continue;
+      walked.add(real);
+      this.#watch(real);
+      for (const { name } of entriesOf(real)) if (!IGNORED.test(name)) paths.push(join(real, name));
+    }
   }
 
   /** From now on changes of code that nobody has loaded count, where something that was is beside it. */
@@ -191,7 +197,16 @@ export class Watcher {
     this.#touched.add(path);
     clearTimeout(this.#timer);
     const wait = Math.min(QUIET, Math.max(0, this.#firstEvent + LONGEST - performance.now()));
-    this.#timer = setTimeout(() => this.#look(), wait);
+    this.#timer = setTimeout(() => this.#lookSafely(), wait);
+  }
+
+  /** A mistake in here must not end what serves. */
+  #lookSafely(): void {
+    try {
+      this.#look();
+    } catch (error) {
+      this.#options.warn(`a change may not have been noticed: ${(error as Error).message}`);
+    }
   }
 
   #look(): void {
