@@ -182,6 +182,33 @@ describe('A change', () => {
     await until(async () => (await colour()) === 'blue', 'the new value');
   });
 
+  it('of an env file that the config file has come to name, also if the app fails with it', async (t) => {
+    const config = (envFile: string) => JSON.stringify({ envFile: [envFile] });
+    const { site, server } = await develop(t, {
+      'app.mjs': versionApp(
+        '1',
+        `const { COLOUR } = process.env; if (COLOUR === 'none') throw new Error(COLOUR);
+        app.get('/env', async () => COLOUR);`,
+      ),
+      'a.env': 'COLOUR=red',
+      'b.env': 'COLOUR=none',
+      'c.env': 'COLOUR=green',
+      'fasticorn.config.json': config('a.env'),
+    });
+    const shows = async (colour: string) => {
+      const ask = () => fetchFrom({ socketPath: site.socket }, '/env').catch(() => undefined);
+      await until(async () => (await ask())?.body === colour, colour);
+    };
+    site.write('fasticorn.config.json', config('b.env'));
+    await until(() => server.stderr.includes('reload failed'), 'the reload to fail');
+    site.write('b.env', 'COLOUR=blue');
+    await shows('blue');
+    site.write('fasticorn.config.json', config('c.env'));
+    await shows('green');
+    site.write('c.env', 'COLOUR=yellow');
+    await shows('yellow');
+  });
+
   it('of a package is noticed when it was installed', async (t) => {
     const { site } = await develop(t, {
       'app.mjs': appOf('dependency'),

@@ -49,10 +49,7 @@ export class Development implements CodeObserver {
       },
       warn: (text) => log.warn(text),
     });
-    // As they were typed: the links in them may lead elsewhere one day.
-    this.#watcher.keep(resolve(directory, app.replace(/:[\w$]+$/, '')));
-    if (config.config) this.#watcher.keep(config.config);
-    for (const file of config.envFile ?? []) this.#watcher.keep(resolve(directory, file));
+    this.equipped(app, config);
     for (const path of config.watchExtra ?? []) this.#watcher.keepAll(path);
     // What npm, pnpm and Yarn write when they have installed something: watching every package would be too much.
     this.#watchInstalls(`${this.#root}/node_modules`);
@@ -62,6 +59,14 @@ export class Development implements CodeObserver {
 
   close(): void {
     this.#watcher.close();
+  }
+
+  equipped(app: string, config: Config): void {
+    const directory = config.chdir ?? process.cwd();
+    // As they were typed: the links in them may lead elsewhere one day.
+    this.#watcher.keep(resolve(directory, app.replace(/:[\w$]+$/, '')));
+    if (config.config) this.#watcher.keep(config.config);
+    for (const file of config.envFile ?? []) this.#watcher.keep(resolve(directory, file));
   }
 
   /**

@@ -3,6 +3,7 @@
  * plan what follows, and does that. Knows processes and policy; what the operator asks for comes from `arbiter.ts`,
  * and what it takes for a generation to serve from `generations.ts`.
  */
+import type { Config } from '../config/settings.ts';
 import { ExitCode } from '../errors.ts';
 import type { Happening } from '../events.ts';
 import type { Logger } from '../log.ts';
@@ -45,6 +46,8 @@ export interface FleetOwner {
 
 /** Who wants to know about the code that workers run; only in development. */
 export interface CodeObserver {
+  /** A generation is to be made from this app and these settings; it may fail because of the files that they name. */
+  equipped(app: string, config: Config): void;
   /**
    * A worker says over the channel what is not meant for the arbiter.
    *
@@ -132,6 +135,7 @@ export class Fleet {
     const complete = { number, ...setup };
     this.#setups.set(number, complete);
     this.trialStack = undefined;
+    this.observer?.equipped(setup.app, setup.loaded.config);
     return complete;
   }
 
