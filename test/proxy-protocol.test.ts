@@ -3,16 +3,21 @@
  * valid header, and that a reload and a stop lose nothing.
  */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import * as tls from 'node:tls';
 import { pino } from 'pino';
-import { Entrance } from '../src/worker/entrance.ts';
+import { Entrance, type EntranceOptions } from '../src/worker/entrance.ts';
 import { exchange, open, startOnPort, type Target } from './support/http.ts';
 import { load } from './support/load.ts';
 import { v1, v2 } from './support/proxy-protocol.ts';
 import { app, type Server, startServer, until } from './support/server.ts';
+import { pair } from './support/tls.ts';
 
 const client = { address: '203.0.113.7', port: 56324 };
 const client6 = { address: '2001:db8::7', port: 4321 };
@@ -160,12 +165,23 @@ describe('--proxy-allow-ips', () => {
   });
 });
 
+const first = pair('first');
+const secured: Partial<EntranceOptions> = {
+  proxies: undefined,
+  identity: {
+    cert: readFileSync(first.cert, 'utf8'),
+    key: readFileSync(first.key, 'utf8'),
+    ticketKeys: randomBytes(48).toString('base64'),
+  },
+};
+
 describe('An entrance', () => {
   /** Behind it nothing but a note of who has come in. */
-  async function start(t: TestContext, patience: number) {
+  async function start(t: TestContext, patience: number, more: Partial<EntranceOptions> = {}) {
     const entered: Socket[] = [];
     const server = createServer({ allowHalfOpen: true }, (socket) => entered.push(socket));
-    const entrance = new Entrance({ proxies: ['127.0.0.1'], log: pino({ level: 'silent' }), patience });
+    const log = pino({ level: 'silent' });
+    const entrance = new Entrance({ proxies: ['127.0.0.1'], log, patience, ...more });
     entrance.guard(server, { kind: 'tcp', host: '127.0.0.1', port: 0 });
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const { port } = server.address() as { port: number };
@@ -206,6 +222,35 @@ describe('An entrance', () => {
     assert.equal(entrance.destroyAll(), 1);
     await until(() => entrance.size === 0, 'the other one to be gone');
     assert.deepEqual([entered.length, entrance.lost], [1, 2]);
+  });
+
+  it('notices who goes during the TLS handshake, and ends who does not go on with it', async (t) => {
+    const { entrance, dial } = await start(t, 60_000, secured);
+    (await dial('x')).end();
+    await until(() => entrance.lost === 1, 'the one that went to be gone');
+    const slow = await dial('x');
+    await until(() => entrance.busy === 1, 'the byte');
+    entrance.endIdle(performance.now(), 60_000);
+    assert.equal(slow.readyState, 'open');
+    entrance.endIdle(0, 0);
+    await until(() => entrance.lost === 2, 'the slow one to be gone');
+  });
+
+  it('lets a TLS client end its side and wait for the answer', async (t) => {
+    const { entered, dial } = await start(t, 60_000, secured);
+    const socket = tls.connect({ socket: await dial(), ca: first.ca, servername: 'localhost' });
+    socket.on('error', () => {});
+    await once(socket, 'secureConnect');
+    await until(() => entered.length === 1, 'it to come in');
+    const [accepted] = entered as [Socket];
+    const ended = once(accepted.resume(), 'end');
+    socket.allowHalfOpen = true;
+    const answer = text(socket);
+    socket.end('a question');
+    await ended;
+    await turn();
+    accepted.end('the answer');
+    assert.equal(await answer, 'the answer');
   });
 });
 

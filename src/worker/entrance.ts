@@ -37,6 +37,8 @@ interface Visitor {
   readonly since: number;
   /** What was read of it that asks for nothing: the header of a proxy, which may come long before its client's bytes. */
   settledBytes: number;
+  /** Whether its TLS handshake is under way. */
+  isShaking: boolean;
 }
 
 /** Lets connections in. */
@@ -99,12 +101,15 @@ export class Entrance {
     return this.#lost;
   }
 
-  /** Ends connections whose clients have been silent for so many milliseconds, counted from `since` at the earliest. */
+  /**
+   * Ends connections whose clients have been silent, or have not finished the TLS handshake, for so many milliseconds,
+   * counted from `since` at the earliest.
+   */
   endIdle(since: number, longerThan: number): void {
     const due = performance.now() - longerThan;
     for (const [socket, visitor] of this.#waiting) {
-      if (!hasSpoken(socket, visitor) && Math.max(since, visitor.since) <= due)
-        socket.end(() => socket.destroy());
+      const asksNothing = visitor.isShaking || !hasSpoken(socket, visitor);
+      if (asksNothing && Math.max(since, visitor.since) <= due) socket.end(() => socket.destroy());
     }
   }
 
@@ -127,14 +132,18 @@ export class Entrance {
       socket.destroy();
     }, this.#patience);
     timer.unref();
-    const visitor: Visitor = { enter, timer, since: performance.now(), settledBytes: 0 };
+    const visitor: Visitor = { enter, timer, since: performance.now(), settledBytes: 0, isShaking: false };
     this.#waiting.set(socket, visitor);
     socket.once('close', () => {
       if (this.#leave(socket)) this.#lost++;
     });
     const goOn = () => {
-      if (secured) secured.emit('connection', socket);
-      else if (this.#leave(socket)) enter(socket);
+      if (secured) {
+        visitor.isShaking = true;
+        // Who goes during the handshake is gone. The TLS socket takes it from here, whatever its server says.
+        socket.allowHalfOpen = false;
+        secured.emit('connection', socket);
+      } else if (this.#leave(socket)) enter(socket);
     };
     if (!this.#isProxy) goOn();
     else if (overTcp && !this.#isProxy(socket.remoteAddress))
@@ -182,10 +191,11 @@ export class Entrance {
       .createServer({
         ...{ cert, key, ticketKeys: Buffer.from(ticketKeys, 'base64') },
         ALPNProtocols: this.#http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
-        allowHalfOpen: true,
         handshakeTimeout: this.#patience,
       })
       .on('secureConnection', (socket) => {
+        // As Node's HTTP servers have it: a client may end its side and wait for the answer.
+        socket.allowHalfOpen = true;
         const raw = rawOf(socket);
         if (raw) this.#leave(raw)?.enter(socket);
       })
