@@ -120,6 +120,7 @@ for (const version of [5, 4] as const) {
         events.push(seen.event);
       }
       assert.deepEqual(events, ['upgrade', 'checkContinue', 'checkExpectation']);
+      assertNoClaims(jsonOf(await exchange(target, claiming('CONNECT x:1 HTTP/1.1'))));
     });
   });
 }

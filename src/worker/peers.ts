@@ -118,7 +118,7 @@ export function identifyPeers(
     identify(socket);
   });
   // Fastify 4 believes some of these headers even where its trustProxy says no.
-  for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade'])
+  for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect'])
     join(server, event, stripForwarding);
 }
 

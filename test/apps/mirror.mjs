@@ -33,8 +33,10 @@ export default async function mirror(app) {
     say('checkContinue')(request, response);
   });
   app.server.on('checkExpectation', say('checkExpectation'));
-  app.server.on('upgrade', (request, socket) => {
-    const body = JSON.stringify({ event: 'upgrade', ...seen(request) });
-    socket.end(`HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\n\r\n${body}`);
-  });
+  for (const event of ['upgrade', 'connect']) {
+    app.server.on(event, (request, socket) => {
+      const body = JSON.stringify({ event, ...seen(request) });
+      socket.end(`HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\n\r\n${body}`);
+    });
+  }
 }
