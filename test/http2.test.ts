@@ -158,6 +158,19 @@ describe('A stream', () => {
   });
 });
 
+describe('A limit to fields', () => {
+  it('does not count what stands for the request line', async (t) => {
+    const args = [...flags, '--limit-request-fields', '2', '--limit-request-field-size', '100'];
+    const { target } = await startOnPort(t, app('answers.mjs'), args);
+    const session = dial(t, target.port);
+    assert.equal((await get(session, '/', { one: '1', two: '2' })).status, 200);
+    assert.equal((await get(session, '/', { one: '1', two: '2', three: '3' })).status, 431);
+    assert.equal((await get(session, `/?${'a'.repeat(200)}`)).status, 200);
+    assert.equal((await get(session, '/', { one: '1'.repeat(100) })).status, 431);
+    session.close();
+  });
+});
+
 describe('A reload and a stop', () => {
   it('lose no request on HTTP/2', async (t) => {
     const { server, target } = await startOnPort(t, app('echo.mjs'), flags);

@@ -75,6 +75,13 @@ describe('A limit', () => {
     assert.equal(await send(to, lineOf(90_000)), 431);
   });
 
+  it('for the line gives no more room to the fields', async (t) => {
+    const { to } = await start(t, ['--limit-request-line', '1048576']);
+    assert.equal(await send(to, lineOf(100_000), fieldOf(15_000)), 200);
+    assert.equal(await send(to, lineOf(100), fieldOf(100_000)), 431);
+    assert.equal(await send(to, lineOf(100), fieldOf(9_000), fieldOf(9_000)), 431);
+  });
+
   it('closes the connection after the answer, which arrives while a body is still being sent', async (t) => {
     const { target } = await startOnPort(t, app('limits.mjs'), limits);
     const body = 'c'.repeat(4 << 20);

@@ -31,9 +31,9 @@ const TUNNELS = ['upgrade', 'connect'];
 export function limitRequests(server: Server, limits: RequestLimits, witness: Witness): void {
   const { limitRequestLine: line, limitRequestFields: fields, limitRequestFieldSize: size } = limits;
   if (!line && !fields && !size) return;
-  const own = (server as { maxHeaderSize?: number }).maxHeaderSize;
+  const own = (server as { maxHeaderSize?: number }).maxHeaderSize ?? maxHeaderSize;
   // The longest line and a longest field have room beside all that Node allows anyway. Read for each connection.
-  Object.assign(server, { maxHeaderSize: (own ?? maxHeaderSize) + line + size });
+  Object.assign(server, { maxHeaderSize: own + line + size });
   // One more is enough to see that there are too many.
   if (fields) server.maxHeadersCount = fields + 1;
 
@@ -42,7 +42,7 @@ export function limitRequests(server: Server, limits: RequestLimits, witness: Wi
     const isRequest = REQUESTS.includes(event);
     if (!isRequest && !TUNNELS.includes(event)) return emit(event, ...args);
     const request = args[0] as IncomingMessage;
-    const status = refusal(request, limits);
+    const status = refusal(request, limits, own + size);
     if (!status) return emit(event, ...args);
     stripForwarding(request);
     if (isRequest) refuse(request, args[1] as ServerResponse, status, witness);
@@ -51,17 +51,27 @@ export function limitRequests(server: Server, limits: RequestLimits, witness: Wi
   };
 }
 
-/** The status to answer, or undefined for a request within the limits. */
-function refusal(request: IncomingMessage, limits: RequestLimits): 414 | 431 | undefined {
+/**
+ * The status to answer, or undefined for a request within the limits.
+ *
+ * @param most the bytes that all fields may have together: the room for a long line is not for them.
+ */
+function refusal(request: IncomingMessage, limits: RequestLimits, most: number): 414 | 431 | undefined {
   const { limitRequestLine: line, limitRequestFields: fields, limitRequestFieldSize: size } = limits;
   const { method = '', url = '', httpVersion, rawHeaders } = request;
   if (line && `${method} ${url} HTTP/${httpVersion}`.length > line) return 414;
-  if (fields && rawHeaders.length > 2 * fields) return 431;
-  if (!size) return undefined;
+  let [count, sum] = [0, 0];
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]!.length + rawHeaders[i + 1]!.length > size) return 431;
+    // What HTTP/2 has in place of a request line.
+    if (rawHeaders[i]!.startsWith(':')) continue;
+    const length = rawHeaders[i]!.length + rawHeaders[i + 1]!.length;
+    if (size && length > size) return 431;
+    count++;
+    sum += length;
   }
-  return undefined;
+  // Node keeps the fields of HTTP/2 apart anyway.
+  const isOver = line > 0 && !streamOf(request) && sum > most;
+  return (fields && count > fields) || isOver ? 431 : undefined;
 }
 
 function refuse(request: IncomingMessage, response: ServerResponse, status: number, witness: Witness): void {
