@@ -602,6 +602,11 @@ describe('a mistake is told in one line:', () => {
       '--max-requests-jitter: "5" is not valid: it is added to --max-requests, which is off; set that as well, or drop this',
     ],
     [
+      ['--proxy-allow-ips', '10.0.0.0/8'],
+      {},
+      '--proxy-allow-ips: "10.0.0.0/8" is not valid: it says who may use --proxy-protocol, which is off; set that as well, or drop this',
+    ],
+    [
       ['-b', ':80', '--takeover'],
       {},
       '--takeover: "true" is not valid: expected a Unix socket with a path, but -b is ":80"; drop one of them',

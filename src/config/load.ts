@@ -162,6 +162,7 @@ function readSettings(
   refuseLoneJitter(loaded.config, sources);
   refuseOddAdoptions(loaded.config, sources);
   refuseLoneExtra(loaded.config, sources);
+  refuseLoneProxies(loaded.config, sources);
   return loaded;
 }
 
@@ -233,6 +234,16 @@ function refuseLoneExtra({ watch, watchExtra }: Config, sources: ReadonlyMap<Set
     'watchExtra',
     { ...source, value },
     'it adds to --watch, which is off; set that as well, or drop this',
+  );
+}
+
+function refuseLoneProxies(config: Config, sources: ReadonlyMap<SettingName, Source>): void {
+  const source = sources.get('proxyAllowIps');
+  if (!source || config.proxyProtocol) return;
+  throw invalid(
+    'proxyAllowIps',
+    { ...source, value: asText('proxyAllowIps', source, config) },
+    'it says who may use --proxy-protocol, which is off; set that as well, or drop this',
   );
 }
 
