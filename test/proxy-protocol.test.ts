@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -197,8 +197,17 @@ describe('An entrance', () => {
       if (bytes.length > 0) socket.write(bytes);
       return socket.on('error', () => {});
     };
-    return { entrance, entered, dial };
+    return { server, entrance, entered, dial };
   }
+
+  it('says nothing of a peer that is gone already', async (t) => {
+    const said: string[] = [];
+    const log = pino({ level: 'debug' }, { write: (line: string) => said.push(line) });
+    const { server, entrance } = await start(t, 60_000, { log });
+    server.emit('connection', new Socket());
+    await until(() => entrance.lost === 1, 'it to be gone');
+    assert.deepEqual(said, []);
+  });
 
   it('does not wait for a header for ever', async (t) => {
     const { entrance, entered, dial } = await start(t, 100);

@@ -146,6 +146,8 @@ export class Entrance {
       } else if (this.#leave(socket)) enter(socket);
     };
     if (!this.#isProxy) goOn();
+    // Reset before it was accepted, so that nobody knows whose it was.
+    else if (overTcp && socket.remoteAddress === undefined) socket.destroy();
     else if (overTcp && !this.#isProxy(socket.remoteAddress))
       this.#turnAway(socket, 'its address is not among --proxy-allow-ips');
     else this.#readHeader(socket, visitor, goOn);
