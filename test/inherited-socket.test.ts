@@ -18,6 +18,7 @@ import { boundPath, boundPort } from './support/passed.ts';
 import { accepts, freePort } from './support/port.ts';
 import { app, Server, type ServerOptions, startServer, temporaryDirectory, until } from './support/server.ts';
 import { FILE_DECIDES, Site } from './support/site.ts';
+import { pair, tlsFlags } from './support/tls.ts';
 
 const ready = (server: Server) =>
   until(() => server.log().some(({ msg }) => msg.startsWith('ready')), 'the server to be ready');
@@ -186,6 +187,17 @@ describe('a descriptor is refused if it is', () => {
       assert.match(stderr, reason);
     });
   }
+
+  it('a Unix socket, while there is a certificate but no port for it', async (t) => {
+    const path = join(temporaryDirectory(t), 'theirs.sock');
+    const args = ['-b', 'fd://3', ...tlsFlags(pair('first')), app('echo.mjs')];
+    const { code, stderr } = await fasticorn(t, args, { passed: [boundPath(t, path).fd] });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^fasticorn: --certfile [^\n]*: expected a --bind with a TCP port: on a Unix socket there is no TLS, and fd:\/\/3 is unix:[^\n]*theirs\.sock\n$/,
+    );
+  });
 
   it('not open', async (t) => {
     const { code, stderr } = await fasticorn(t, ['-b', 'fd://999', app('echo.mjs')]);

@@ -50,7 +50,8 @@ export interface Listener {
 export type ListenerSettings = Pick<
   Config,
   'bind' | 'socketMode' | 'socketGroup' | 'takeover' | 'reusePort' | 'user' | 'group'
->;
+> &
+  Partial<Pick<Config, 'certfile'>>;
 
 /** A listening socket that a successor finds among its descriptors. */
 export interface Heirloom {
@@ -74,6 +75,7 @@ export async function openListeners(
   events: PathEvents,
   there: readonly Listener[] = [],
 ): Promise<Listener[]> {
+  refuseLoneTls(settings, there);
   const opened: Listener[] = [];
   try {
     const wanted: Listener[] = [];
@@ -91,6 +93,18 @@ export async function openListeners(
     }
     throw error;
   }
+}
+
+/** Only now is it known what passed descriptors are; all else `configuration.ts` has refused already. */
+function refuseLoneTls({ bind, certfile }: ListenerSettings, there: readonly Listener[]): void {
+  if (certfile === undefined) return;
+  const found = bind.map((asked) => there.find(({ key }) => key === formatAddress(asked))?.address ?? asked);
+  if (found.some(({ kind }) => kind !== 'unix' && kind !== 'abstract')) return;
+  const index = bind.findIndex(({ kind }) => kind === 'fd');
+  const what = index < 0 ? '' : `, and ${formatAddress(bind[index]!)} is ${formatAddress(found[index]!)}`;
+  throw new UserError(
+    `--certfile ${certfile}: expected a --bind with a TCP port: on a Unix socket there is no TLS${what}`,
+  );
 }
 
 /**
