@@ -8,7 +8,7 @@ import { join, resolve, sep } from 'node:path';
 import { isatty } from 'node:tty';
 import { Arbiter } from './arbiter/arbiter.ts';
 import { checkApp } from './arbiter/check.ts';
-import { assertLaunchable, credentialsOf } from './arbiter/credentials.ts';
+import { assertLaunchable, commandAs, credentialsOf } from './arbiter/credentials.ts';
 import { checkListeners, inheritListeners, openListeners, passedListeners } from './arbiter/listener.ts';
 import { Office } from './arbiter/office.ts';
 import type { PathEvents } from './arbiter/socket-path.ts';
@@ -41,8 +41,12 @@ const configuration = (signal?: AbortSignal) =>
   configure({ argv, env: process.env, machine: machine(), directory, activated, signal });
 
 /** What the workers of such a configuration are started with. */
-const launchOf = (loaded: Loaded) =>
-  prepareLaunch(loaded, { env: process.env, execArgv: process.execArgv, machine: machine() });
+const launchOf = (loaded: Loaded) => {
+  const credentials = credentialsOf(loaded.config);
+  const runAs = credentials && commandAs.bind(undefined, credentials);
+  const { env, execArgv } = process;
+  return prepareLaunch(loaded, { env, execArgv, machine: machine(), runAs });
+};
 
 /** Runs the command and resolves with the exit code. */
 async function main(): Promise<number> {
@@ -127,7 +131,7 @@ function setUmask({ umask }: Config): number | undefined {
 async function check(loaded: Loaded & { app: string }): Promise<number> {
   const { app, args, config } = loaded;
   setUmask(config);
-  credentialsOf(config);
+  assertLaunchable(credentialsOf(config), config);
   checkLogs(config);
   checkListeners(config);
   readTlsIdentity(config);

@@ -32,7 +32,14 @@ export interface Surroundings {
   /** The flags of Node that the arbiter runs with; workers get them too. */
   execArgv: readonly string[];
   machine: Machine;
+  /** How a program is started as the user of the workers; absent if that is who we are. */
+  runAs?: RunAs | undefined;
 }
+
+type RunAs = (
+  program: string,
+  args: readonly string[],
+) => { file: string; args: readonly string[]; options: { uid?: number; gid?: number } };
 
 /**
  * Decides how the workers of a generation are started.
@@ -41,13 +48,14 @@ export interface Surroundings {
  */
 export async function prepareLaunch(
   loaded: Loaded,
-  { env: ownEnv, execArgv, machine }: Surroundings,
+  { env: ownEnv, execArgv, machine, runAs }: Surroundings,
 ): Promise<Launch> {
   const { config } = loaded;
-  const env = workerEnv({ env: ownEnv, files: readEnvFiles(loaded), watch: config.watch });
+  const env = workerEnv({ env: ownEnv, files: readEnvFiles(loaded, !!runAs), watch: config.watch });
   const given = config.nodeOptions === undefined ? [] : splitFlags(config.nodeOptions);
   const directory = config.chdir ?? '.';
-  await Promise.all([expectKnownFlags(given, loaded, env), expectModules(loaded, directory, env)]);
+  const run: RunNode = (args) => runNode(args, { cwd: directory, env, runAs });
+  await Promise.all([expectKnownFlags(given, loaded, run), expectModules(loaded, directory, run)]);
   const { import: imports = [], require: requires = [] } = config;
   const preloads = [...requires.map(flagOf('require')), ...imports.map(flagOf('import'))];
   const all = [...execArgv, ...words(env.NODE_OPTIONS), ...given, ...preloads];
@@ -112,9 +120,9 @@ function loadingOf(
 const UNKNOWN = '--no-such-flag-of-node';
 
 /** Has Node read the flags. It ends at that: it is asked for its version first, and the last flag is unknown. */
-async function expectKnownFlags(flags: readonly string[], loaded: Loaded, env: Environment): Promise<void> {
+async function expectKnownFlags(flags: readonly string[], loaded: Loaded, run: RunNode): Promise<void> {
   if (flags.length === 0) return;
-  const { stderr } = await runNode(['--version', ...flags, UNKNOWN], loaded.config.chdir ?? '.', env);
+  const { stderr } = await run(['--version', ...flags, UNKNOWN]);
   const complaints = stderr.split('\n').filter((line) => /\S/.test(line));
   const [complaint] = complaints.filter((line) => !line.endsWith(`bad option: ${UNKNOWN}`));
   if (complaint === undefined && complaints.length > 0) return;
@@ -140,15 +148,11 @@ const attempt = (resolve) => (specifier) => {
 console.log(JSON.stringify([imports.map(attempt(import.meta.resolve)), requires.map(attempt(require.resolve))]));
 `;
 
-async function expectModules(loaded: Loaded, directory: string, env: Environment): Promise<void> {
+async function expectModules(loaded: Loaded, directory: string, run: RunNode): Promise<void> {
   const { import: imports = [], require: requires = [] } = loaded.config;
   const lists = [imports, requires];
   if (lists.flat().length === 0) return;
-  const { stdout } = await runNode(
-    ['--input-type=module', '--eval', RESOLVE, '--', JSON.stringify(lists)],
-    directory,
-    env,
-  );
+  const { stdout } = await run(['--input-type=module', '--eval', RESOLVE, '--', JSON.stringify(lists)]);
   const answers = JSON.parse(stdout) as (string | null)[][];
   for (const [list, name] of (['import', 'require'] as const).entries()) {
     for (const [index, trouble] of answers[list]!.entries()) {
@@ -165,14 +169,23 @@ function refuse(name: SettingName, value: unknown, { origins }: Loaded, expected
   throw invalid(name, { value, origin }, expected);
 }
 
-/** Runs the Node of the workers to its end, without the preloads that its environment asks for. */
+type RunNode = (args: readonly string[]) => Promise<{ stdout: string; stderr: string }>;
+
+/**
+ * Runs the Node of the workers to its end, without the preloads that its environment asks for. As their user: the
+ * variables of env files, which Node and its libraries obey, must not speak to root, and NODE_PATH among them counts.
+ */
 function runNode(
-  args: readonly string[],
-  cwd: string,
-  { NODE_OPTIONS: _, ...env }: Environment,
-): Promise<{ stdout: string; stderr: string }> {
+  nodeArgs: readonly string[],
+  {
+    cwd,
+    env: { NODE_OPTIONS: _, ...env },
+    runAs = (file, args) => ({ file, args, options: {} }),
+  }: { cwd: string; env: Environment; runAs: RunAs | undefined },
+): ReturnType<RunNode> {
+  const { file, args, options } = runAs(process.execPath, nodeArgs);
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, args, { cwd, env, timeout: 10_000 }, (error, stdout, stderr) => {
+    execFile(file, args, { ...options, cwd, env, timeout: 10_000 }, (error, stdout, stderr) => {
       // An exit code is an answer; a process that could not be started, or had to be killed, has given none.
       if (!error || typeof error.code === 'number') resolve({ stdout, stderr });
       else

@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import type { Loaded } from './config/load.ts';
 import { invalid } from './config/origin.ts';
-import { errorCode } from './errors.ts';
+import { errorCode, UserError } from './errors.ts';
 
 /** The variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,21 +31,38 @@ export function workerEnv({ env, files, watch }: EnvSources): Environment {
 }
 
 /**
+ * What a C library obeys in any program that is started with it: what glibc ignores where a program has more rights
+ * than its caller (its unsecvars.h, and locales that are paths), and musl's. TMPDIR is not here: it loads nothing.
+ */
+const OBEYED =
+  /^(?:(?:LD_|MALLOC_)[^=]*|GLIBC_TUNABLES|GCONV_PATH|GETCONF_DIR|HOSTALIASES|LOCALDOMAIN|(?:MUSL_)?LOCPATH|NIS_PATH|NLSPATH|RESOLV_HOST_CONF|RES_OPTIONS|TZDIR)=|^(?:LANG|LANGUAGE|LC_[^=]*)=[\s\S]*\//;
+
+/**
  * Reads the env files, whose syntax is that of Node's --env-file.
  *
- * @throws UserError of one line if one cannot be read.
+ * @param forOthers whether the workers are somebody else than we are, who may have written the files: setpriv(1),
+ *   which makes them that, is started as root with the workers' environment. To set it behind setpriv would take a
+ *   shell there, or show it in argv, so what could lead setpriv astray is refused instead.
+ * @throws UserError of one line if one cannot be read, or has such a variable.
  */
-export function readEnvFiles({ config, origins }: Loaded): Environment[] {
+export function readEnvFiles({ config, origins }: Loaded, forOthers: boolean): Environment[] {
   const directory = config.chdir ?? '.';
   return (config.envFile ?? []).map((file) => {
+    const { envFile: origin } = origins;
+    let variables: Environment;
     try {
-      return parseEnv(readFileSync(resolve(directory, file), 'utf8')) as Environment;
+      variables = parseEnv(readFileSync(resolve(directory, file), 'utf8')) as Environment;
     } catch (error) {
-      const { envFile: origin } = origins;
       if (origin.from === 'default') throw error;
       const trouble =
         errorCode(error) === 'ENOENT' ? `there is none in ${directory}` : (error as Error).message;
       throw invalid('envFile', { value: file, origin }, `expected a file, but ${trouble}`);
     }
+    const [name] = Object.entries(variables).find((entry) => OBEYED.test(entry.join('='))) ?? [];
+    if (!forOthers || name === undefined) return variables;
+    const expected = `expected no ${name} in it, which with --user or --group root would obey, too; set it in the server's own environment`;
+    throw origin.from === 'default'
+      ? new UserError(expected)
+      : invalid('envFile', { value: file, origin }, expected);
   });
 }

@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { workerEnv } from '../src/worker-env.ts';
+import { load } from '../src/config/load.ts';
+import { readEnvFiles, workerEnv } from '../src/worker-env.ts';
 import { fasticorn } from './support/command.ts';
 import { fetchFrom } from './support/http.ts';
 import { app, startServer } from './support/server.ts';
@@ -83,6 +84,45 @@ describe('--env-file', () => {
     const [pid] = await site.ready();
     process.kill(pid!, 'SIGKILL');
     assert.equal(await site.version(), 'one,,,production,');
+  });
+
+  it('has nothing in it that a C library obeys, where workers are somebody else than the arbiter', (t) => {
+    const site = new Site(t);
+    const read = (text: string, forOthers: boolean) => {
+      site.write('.env', text);
+      return readEnvFiles(
+        load(['--env-file', `${site.directory}/.env`], {}, { cpus: 1, memory: undefined }),
+        forOthers,
+      );
+    };
+    for (const line of [
+      ...[
+        'LD_PRELOAD=./x.so',
+        'export LD_AUDIT=x',
+        ' LD_LIBRARY_PATH = .',
+        'GLIBC_TUNABLES=x',
+        'GCONV_PATH=.',
+      ],
+      ...[
+        'MALLOC_TRACE=x',
+        'LOCPATH=.',
+        'MUSL_LOCPATH=.',
+        'LANGUAGE="de\n:../../x"',
+        'LC_ALL=../x',
+        'LANG=/x',
+      ],
+    ]) {
+      assert.throws(() => read(`A=b\n${line}\n`, true), /expected no [A-Z_]+ in it/, line);
+      assert.equal(read(`A=b\n${line}\n`, false)[0]!.A, 'b');
+    }
+    for (const line of [
+      'LANG=de_DE.UTF-8',
+      'OLD_PRELOAD=x',
+      'URL=LD_PRELOAD=x',
+      'TMPDIR=/tmp',
+      'ld_preload=x',
+    ])
+      assert.equal(read(`A=b\n${line}\n`, true)[0]!.A, 'b', line);
   });
 
   it('that is not there is said before anything starts', async (t) => {

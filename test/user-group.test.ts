@@ -2,7 +2,16 @@
  * `--user` and `--group`: the arbiter stays root, and nothing of the app, nor what is loaded before it, ever is.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -154,6 +163,43 @@ describe('as root', () => {
       );
       assert.equal((await ask(site, '/who')).json().atLoad, uid);
       assert.equal(await server.stop(), 0);
+    }
+  });
+
+  asRoot('an env file cannot have the dynamic loader do anything as root', async (t) => {
+    for (const user of ['nobody', memberOfMore()?.name ?? 'nobody']) {
+      const site = new Site(t);
+      site.write('app.mjs', APP);
+      // It writes a file for each process that it starts.
+      site.write('.env', `LD_DEBUG=statistics\nLD_DEBUG_OUTPUT=${join(site.directory, 'loaded')}\n`);
+      const args = ['-u', user, '-b', `unix:${site.socket}`, '--env-file', '.env', './app.mjs'];
+      const { code, stderr } = await fasticorn(t, ['--check-config', ...args], { cwd: site.directory });
+      assert.equal(code, 1);
+      assert.match(stderr, /^fasticorn: --env-file: "\.env" is not valid: expected no LD_DEBUG in it.*\n$/);
+      assert.deepEqual(
+        readdirSync(site.directory).filter((name) => name.startsWith('loaded')),
+        [],
+      );
+    }
+  });
+
+  asRoot('what workers are started with is tried out as their user, too', async (t) => {
+    for (const user of ['nobody', memberOfMore()?.name ?? 'nobody']) {
+      const site = new Site(t);
+      site.write('app.mjs', APP);
+      site.write('preload.mjs', '');
+      const coverage = join(site.directory, 'coverage');
+      mkdirSync(coverage);
+      chmodSync(coverage, 0o777);
+      // Has Node write a file as it ends.
+      site.write('.env', `NODE_V8_COVERAGE=${coverage}\n`);
+      const env = ['--env-file', '.env', '--import', './preload.mjs'];
+      const { code, stderr } = await fasticorn(t, ['--check-config', '-u', user, ...env, './app.mjs'], {
+        cwd: site.directory,
+      });
+      assert.deepEqual([code, stderr], [0, '']);
+      const owners = new Set(readdirSync(coverage).map((name) => statSync(join(coverage, name)).uid));
+      assert.deepEqual([...owners], [findUser(user)!.uid]);
     }
   });
 

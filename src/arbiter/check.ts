@@ -5,14 +5,14 @@ import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Launch } from '../launch.ts';
 import type { AppSpec, Report } from '../protocol.ts';
-import { assertLaunchable, credentialsOf } from './credentials.ts';
+import { credentialsOf } from './credentials.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
 /**
  * Resolves with what the app was taken for if it becomes ready within the boot timeout, in a process that has ended by
  * then.
  *
- * @throws UserError with the app's own stack, if it has one; also if a worker cannot be who it is to be.
+ * @throws UserError with the app's own stack, if it has one.
  */
 export async function checkApp(
   app: AppSpec,
@@ -21,7 +21,6 @@ export async function checkApp(
   launch: Launch,
 ): Promise<string> {
   const credentials = credentialsOf(config);
-  assertLaunchable(credentials, config);
   let last: Report | undefined;
   let late = false;
   await new Promise<void>((resolve) => {

@@ -1,6 +1,7 @@
 /**
- * The user and the groups that workers run as. They are set between fork(2) and exec(2), so that no JavaScript, a
- * preloaded module's neither, ever runs as root in a worker.
+ * The user and the groups that workers run as. They are set before Node is executed, so that no JavaScript, a preloaded
+ * module's neither, ever runs as root in a worker: between fork(2) and exec(2), or by setpriv(1). That one starts as
+ * root, with the workers' environment: `worker-env.ts` sees to what of it a program would obey.
  */
 import { spawnSync } from 'node:child_process';
 import type { Config } from '../config/settings.ts';
