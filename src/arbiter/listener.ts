@@ -189,8 +189,11 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
   if ('error' in socket)
     throw new UserError(`--bind unix:${path}: cannot bind a socket in its directory (${socket.error})`);
   try {
+    // The mode first, and only of a socket: chmod(2) follows a link, which a new owner could put there.
+    const made = lstatSync(bound);
+    if (!made.isSocket()) throw new Error(`somebody has replaced ${bound}`);
+    if ((made.mode & 0o777) !== socketMode) chmodSync(bound, socketMode);
     if (workers || gid !== undefined) lchownSync(bound, workers?.uid ?? -1, gid ?? -1);
-    if ((lstatSync(bound).mode & 0o777) !== socketMode) chmodSync(bound, socketMode);
     return unixListener(SocketPath.ofBound(path, bound, events), socket.fd, () => socket.close());
   } catch (error) {
     socket.close();
