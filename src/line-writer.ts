@@ -2,7 +2,18 @@
  * Writes whole lines to a file descriptor that other processes write to as well. Knows about chunks, retries and
  * full disks; what is in a line is the business of `log.ts`.
  */
-import { closeSync, constants, fchownSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchownSync,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import { errorCode } from './errors.ts';
 
 /** The most bytes that go out in one write: PIPE_BUF on Linux, up to which writes to a pipe are atomic. */
@@ -177,14 +188,33 @@ function closeQuietly(fd: number): void {
 /**
  * Opens a log file for appending and creates it if it is missing (mode 0666 less the umask).
  *
- * @param wait whether to wait for the reader of a named pipe that has none, rather than fail with ENXIO.
- * @throws the system's error if that is impossible, EISDIR for a directory.
+ * @param how.wait whether to wait for the reader of a named pipe that has none, rather than fail with ENXIO.
+ * @param how.wary whether to follow a link, as the last part of the path, only if nobody but root can have put it there.
+ * @throws the system's error if that is impossible, EISDIR for a directory, ELOOP for such a link.
  */
-export function openLog(path: string, wait = true): number {
-  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
-  const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | (wait ? 0 : O_NONBLOCK), 0o666);
+export function openLog(path: string, { wait = true, wary = false } = {}): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants;
+  // Nobody but root can change that answer, or what it is about, before the file is opened.
+  const follow = !wary || isLinkOfRoot(path);
+  const flags = O_WRONLY | O_APPEND | O_CREAT | (wait ? 0 : O_NONBLOCK) | (follow ? 0 : O_NOFOLLOW);
+  let fd: number;
+  try {
+    fd = openSync(path, flags, 0o666);
+  } catch (error) {
+    if (follow || errorCode(error) !== 'ELOOP') throw error;
+    const reason = 'ELOOP: it is a symbolic link that others than root could have put there';
+    throw Object.assign(new Error(reason), { code: 'ELOOP' });
+  }
   if (fstatSync(fd).isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' });
   return fd;
+}
+
+/** Such as /dev/stderr: a link of root's, in a directory that only root may write to. */
+function isLinkOfRoot(path: string): boolean {
+  const link = lstatSync(path, { throwIfNoEntry: false });
+  if (!link?.isSymbolicLink() || link.uid !== 0) return false;
+  const { uid, mode } = statSync(dirname(path));
+  return uid === 0 && (mode & 0o022) === 0;
 }
 
 /**

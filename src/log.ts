@@ -15,7 +15,8 @@ import { createLog, LineWriter, openLog } from './line-writer.ts';
 export type { Logger };
 
 /** What the logs need of the configuration. */
-export type LogSettings = Pick<Config, 'errorLogfile' | 'accessLogfile' | 'logLevel' | 'pretty'>;
+export type LogSettings = Pick<Config, 'errorLogfile' | 'accessLogfile' | 'logLevel' | 'pretty'> &
+  Partial<Pick<Config, 'user' | 'group'>>;
 
 /** A log and the way to get its last lines out. */
 export interface OpenLog {
@@ -41,7 +42,8 @@ export function openErrorLog(
   fields: Record<string, unknown> = {},
   isNoise: (args: readonly unknown[]) => boolean = () => false,
 ): OpenLog {
-  const fd = settings.errorLogfile === '-' ? 2 : open('--error-logfile', settings.errorLogfile);
+  const fd =
+    settings.errorLogfile === '-' ? 2 : open('--error-logfile', settings.errorLogfile, isWary(settings));
   const writer = new LineWriter(fd, { buffered: false, ownFile: settings.errorLogfile !== '-' });
   const logger = pino(
     {
@@ -58,7 +60,7 @@ export function openErrorLog(
   return {
     logger,
     flushSync: () => writer.flushSync(),
-    reopen: () => reopen(writer, '--error-logfile', settings.errorLogfile, logger),
+    reopen: () => reopen(writer, '--error-logfile', settings, logger),
   };
 }
 
@@ -72,7 +74,7 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog 
   const { accessLogfile } = settings;
   if (accessLogfile === 'off') return undefined;
   const place = accessLogfile === '-' ? 'standard output' : accessLogfile;
-  const fd = accessLogfile === '-' ? 1 : open('--access-logfile', accessLogfile);
+  const fd = accessLogfile === '-' ? 1 : open('--access-logfile', accessLogfile, isWary(settings));
   const forPeople = isPretty(settings, fd);
   const writer = new LineWriter(fd, {
     // On a terminal a line is wanted when it happens, in its place between those of the error log.
@@ -90,7 +92,7 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog 
   return {
     logger,
     flushSync: () => writer.flushSync(),
-    reopen: () => reopen(writer, '--access-logfile', accessLogfile, errorLog),
+    reopen: () => reopen(writer, '--access-logfile', settings, errorLog),
   };
 }
 
@@ -99,20 +101,31 @@ function isPretty({ pretty }: LogSettings, fd: number): boolean {
   return pretty ?? isatty(fd);
 }
 
-function open(flag: string, path: string): number {
+/** Whether the directory of a log may be that of a user with fewer rights, whose links must not lead us anywhere. */
+function isWary({ user, group }: LogSettings): boolean {
+  return (user !== undefined || group !== undefined) && process.geteuid?.() === 0;
+}
+
+function open(flag: string, path: string, wary: boolean): number {
   try {
-    return openLog(path);
+    return openLog(path, { wary });
   } catch (error) {
     throw new UserError(`${flag} ${path}: cannot open it for appending: ${(error as Error).message}`);
   }
 }
 
-function reopen(writer: LineWriter, flag: string, path: string, errorLog: Logger): void {
+function reopen(
+  writer: LineWriter,
+  flag: '--error-logfile' | '--access-logfile',
+  settings: LogSettings,
+  errorLog: Logger,
+): void {
+  const path = settings[flag === '--error-logfile' ? 'errorLogfile' : 'accessLogfile'];
   if (path === '-') return;
   let fd: number;
   try {
     // Without waiting: a worker that serves must not hang for the reader of a named pipe.
-    fd = openLog(path, false);
+    fd = openLog(path, { wait: false, wary: isWary(settings) });
   } catch (error) {
     const reason = (error as Error).message;
     errorLog.error(`${flag} ${path}: cannot open it anew, so the old file stays in use: ${reason}`);
@@ -126,14 +139,16 @@ function reopen(writer: LineWriter, flag: string, path: string, errorLog: Logger
  *
  * @throws UserError as opening them would.
  */
-export function checkLogs({ errorLogfile, accessLogfile }: LogSettings): void {
-  if (errorLogfile !== '-') check('--error-logfile', errorLogfile);
-  if (!['-', 'off'].includes(accessLogfile)) check('--access-logfile', accessLogfile);
+export function checkLogs(settings: LogSettings): void {
+  const { errorLogfile, accessLogfile } = settings;
+  const wary = isWary(settings);
+  if (errorLogfile !== '-') check('--error-logfile', errorLogfile, wary);
+  if (!['-', 'off'].includes(accessLogfile)) check('--access-logfile', accessLogfile, wary);
 }
 
-function check(flag: string, path: string): void {
+function check(flag: string, path: string, wary: boolean): void {
   if (existsSync(path)) {
-    closeSync(open(flag, path));
+    closeSync(open(flag, path, wary));
     return;
   }
   try {

@@ -4,19 +4,25 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  chownSync,
+  closeSync,
   existsSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
   statSync,
+  symlinkSync,
 } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { findGroup, findUser } from '../src/arbiter/accounts.ts';
 import { commandAs } from '../src/arbiter/credentials.ts';
+import { openLog } from '../src/line-writer.ts';
 import { fasticorn } from './support/command.ts';
 import { fetchFrom } from './support/http.ts';
 import { Lineage } from './support/lineage.ts';
@@ -232,6 +238,44 @@ describe('as root', () => {
       assert.doesNotMatch(readFileSync(log('error.log'), 'utf8'), /cannot open it/);
     },
   );
+
+  asRoot('a link that the user has put in the place of a log leads root nowhere', async (t) => {
+    const { site, server, log } = await start(t, ['-u', 'nobody']);
+    chownSync(join(site.directory, 'logs'), NOBODY, NOBODY);
+    const target = join(site.directory, 'target');
+    const old = `${log('error.log')}.1`;
+    renameSync(log('error.log'), old);
+    symlinkSync(target, log('error.log'));
+    lchownSync(log('error.log'), NOBODY, NOBODY);
+    assert.equal((await site.ask('reopen')).code, 0);
+    assert(!existsSync(target));
+    assert.match(
+      readFileSync(old, 'utf8'),
+      /so the old file stays in use: ELOOP: it is a symbolic link that/,
+    );
+    assert.equal(await server.stop(), 0);
+    site.write('target', '');
+    const args = ['--check-config', '-u', 'nobody', '--error-logfile', log('error.log'), './app.mjs'];
+    const { code, stderr } = await fasticorn(t, args, { cwd: site.directory });
+    assert.equal(code, 1);
+    assert.match(stderr, /^fasticorn: --error-logfile \S+: cannot open it for appending: ELOOP: .*\n$/);
+  });
+
+  asRoot('a link of root in a directory of root may lead to a log', async (t) => {
+    const site = new Site(t);
+    site.write('app.mjs', APP);
+    site.write('target', '');
+    chownSync(join(site.directory, 'target'), NOBODY, NOBODY);
+    mkdirSync(join(site.directory, 'logs'), { mode: 0o755 });
+    symlinkSync('../target', join(site.directory, 'logs/error.log'));
+    const args = ['--check-config', '-u', 'nobody', '--error-logfile', 'logs/error.log', './app.mjs'];
+    const { code, stderr } = await fasticorn(t, args, { cwd: site.directory });
+    assert.deepEqual([stderr, code], ['', 0]);
+    // What /dev/stderr leads to.
+    const fd = openSync(join(site.directory, 'target'), 'a');
+    t.after(() => closeSync(fd));
+    closeSync(openLog(`/proc/self/fd/${fd}`, { wary: true }));
+  });
 
   for (const flag of ['--access-logfile', '--error-logfile']) {
     asRoot(`a log file of root that is there already is refused, not given away: ${flag}`, async (t) => {
