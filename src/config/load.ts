@@ -239,7 +239,9 @@ function refuseLoneExtra({ watch, watchExtra }: Config, sources: ReadonlyMap<Set
 
 function refuseLoneProxies(config: Config, sources: ReadonlyMap<SettingName, Source>): void {
   const source = sources.get('proxyAllowIps');
-  if (!source || config.proxyProtocol) return;
+  const { kind, default: usual } = settings.proxyAllowIps;
+  const isUsual = kind.show(config.proxyAllowIps) === kind.show(usual as string[]);
+  if (!source || config.proxyProtocol || isUsual) return;
   throw invalid(
     'proxyAllowIps',
     { ...source, value: asText('proxyAllowIps', source, config) },
