@@ -285,7 +285,8 @@ describe('Behind a proxy that speaks the PROXY protocol', () => {
         const socket = connect(server.socket);
         await once(socket, 'connect');
         if (bytes) socket.write(bytes);
-        return once(socket.resume(), 'end').then(() => socket.end());
+        // Wrapped, so that only the connection is waited for here.
+        return { ended: once(socket.resume(), 'end').then(() => socket.end()) };
       }),
     );
     for (let round = 2; round < 5; round++) {
@@ -301,7 +302,7 @@ describe('Behind a proxy that speaks the PROXY protocol', () => {
     const { good, bad } = await running;
     assert.deepEqual(bad, []);
     assert.ok(good > 100, `${good}`);
-    await Promise.all(unused);
+    await Promise.all(unused.map(({ ended }) => ended));
     assert.equal((await server.exited).code, 0);
     assert.ok(!server.log().some(({ msg }) => /had to be cut/.test(msg)));
   });
