@@ -105,7 +105,8 @@ function statusOfStream(
   response: ServerResponse,
 ): number {
   const { readableEnded, errored } = connectionOf(request);
-  const clientLeft = aborted ? rstCode !== 0 : !response.writableFinished && (readableEnded || errored);
+  const isReset = aborted && rstCode !== 0;
+  const clientLeft = isReset || (!response.writableFinished && (readableEnded || errored));
   return response.headersSent && !clientLeft ? response.statusCode : CLIENT_CLOSED_REQUEST;
 }
 
