@@ -8,6 +8,7 @@ import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
+import { settled } from './support/control.ts';
 import { startOnPort } from './support/http.ts';
 import { load } from './support/load.ts';
 import { RawConnection } from './support/raw.ts';
@@ -18,7 +19,7 @@ async function start(t: TestContext, args: string[] = [], env: Record<string, st
   const file = join(temporaryDirectory(t), 'marks');
   writeFileSync(file, '');
   const server = await startServer(t, app('lifecycle.mjs'), args, { env: { MARKS: file, ...env } });
-  await until(() => server.workers().length === 2, 'two workers');
+  await settled(server, 2);
   const marks = (name: string) =>
     readFileSync(file, 'utf8')
       .split('\n')
