@@ -312,7 +312,7 @@ describe('a takeover that fails leaves the first server as it was:', { concurren
       t,
       server,
       ['--takeover', ...both],
-      /only Unix sockets can be taken over.*EADDRINUSE/,
+      /only Unix sockets with a path can be taken over.*EADDRINUSE/,
     );
     await assertServesAlone(server);
   });
