@@ -332,6 +332,8 @@ describe('A verb on the command line', () => {
     await until(async () => (await statusOf(server)).workers[0]!.inFlight === 1, 'a request in flight');
     assert.equal((await ask(t, server, 'stop')).code, 0);
     assert.deepEqual([server.socket, `${server.socket}.ctl`, pid].filter(existsSync), []);
+    // Its process gives the answer just before it ends.
+    await server.exited;
     assert.deepEqual([server.pid, ...workers].filter(isRunning), []);
     assert.equal((await slow).body, 'token slow');
   });
