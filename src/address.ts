@@ -63,3 +63,8 @@ export function formatAddress(address: Address): string {
       return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
   }
 }
+
+/** Whether it is a Unix socket for sure, by whatever name; what a descriptor is turns out when it is taken up. */
+export function isUnix({ kind }: Address): boolean {
+  return kind === 'unix' || kind === 'abstract';
+}

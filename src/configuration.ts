@@ -6,7 +6,7 @@
 import { statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
-import { type Address, formatAddress } from './address.ts';
+import { type Address, formatAddress, isUnix } from './address.ts';
 import { namedConfigFile, readCommandLine, winningAction } from './config/command-line.ts';
 import { type ConfigFile, type Loaded, load } from './config/load.ts';
 import { invalid } from './config/origin.ts';
@@ -197,7 +197,7 @@ function refuseHalfTls({ config, origins }: Loaded): void {
     const given = { value: config[one], origin };
     if (config[other] === undefined) throw invalid(one, given, `expected --${other} with it`);
     // What a passed descriptor is turns out only later.
-    if (config.bind.every(({ kind }) => kind === 'unix' || kind === 'abstract'))
+    if (config.bind.every(isUnix))
       throw invalid(one, given, 'expected a --bind with a TCP port: on a Unix socket there is no TLS');
   }
 }

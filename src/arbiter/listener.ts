@@ -4,7 +4,7 @@
  */
 import { lookup } from 'node:dns/promises';
 import { chmodSync, closeSync, lchownSync, lstatSync } from 'node:fs';
-import { type Address, formatAddress, type SocketAddress } from '../address.ts';
+import { type Address, formatAddress, isUnix, type SocketAddress } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { errorCode, UserError } from '../errors.ts';
 import type { InheritedSocket } from '../protocol.ts';
@@ -99,7 +99,7 @@ export async function openListeners(
 function refuseLoneTls({ bind, certfile }: ListenerSettings, there: readonly Listener[]): void {
   if (certfile === undefined) return;
   const found = bind.map((asked) => there.find(({ key }) => key === formatAddress(asked))?.address ?? asked);
-  if (found.some(({ kind }) => kind !== 'unix' && kind !== 'abstract')) return;
+  if (!found.every(isUnix)) return;
   const index = bind.findIndex(({ kind }) => kind === 'fd');
   const what = index < 0 ? '' : `, and ${formatAddress(bind[index]!)} is ${formatAddress(found[index]!)}`;
   throw new UserError(

@@ -5,7 +5,7 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Address } from '../address.ts';
+import { type Address, isUnix } from '../address.ts';
 import { type TrustProxy, trustProxy } from '../trust-proxy.ts';
 import { join } from './join.ts';
 import { membershipIn } from './networks.ts';
@@ -143,10 +143,6 @@ export function clientOf(request: IncomingMessage): string {
   const hops = [socket.remoteAddress ?? '', ...forwarded.map((one) => one.trim()).reverse()].filter(Boolean);
   const client = hops.findIndex((address, hop) => !trustProxy(address, hop));
   return hops.at(client) ?? '';
-}
-
-function isUnix({ kind }: Address): boolean {
-  return kind === 'unix' || kind === 'abstract';
 }
 
 /** A Unix socket has no remote address, and libraries that read one crash on undefined. */

@@ -114,11 +114,11 @@ class Worker {
       note: (text) => this.#log.logger.info(text),
       prepare: (server, addresses, isBound) => {
         this.#mayHaveConnections = true;
-        prepare(server, addresses, config);
         if (!isServer(server)) {
           connections.watchRaw(server);
           return;
         }
+        prepare(server, addresses, config);
         if (accessLog) logUpgrades(server as Server, accessLog);
         connections.watch(server as Server);
         limitRequests(server as Server, config, {
@@ -315,9 +315,9 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
   );
 }
 
-/** Has a server that is about to listen do as the operator wants, whatever the app has told it. */
+/** Has an HTTP server that is about to listen do as the operator wants, whatever the app has told it. */
 function prepare(server: net.Server, addresses: readonly Address[], config: Config): void {
-  if (!isServer(server) || addresses.length === 0) return;
+  if (addresses.length === 0) return;
   if (config.http2 && !('updateSettings' in server))
     throw unloadable(
       '--http2 is for apps whose server we make: this one makes its own, with http2.createSecureServer() it could',
