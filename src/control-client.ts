@@ -2,10 +2,11 @@
  * Asks a running server over its control socket. Knows HTTP and says in one line why there is no answer; what an
  * answer means is the business of whoever asks.
  */
-import { type IncomingMessage, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { Outcome } from './commands.ts';
 import { errorCode, UserError } from './errors.ts';
+import { http } from './http.ts';
 
 /** How long a server may take to say who it is, in milliseconds. */
 const WHO_LIMIT = 10_000;
@@ -97,7 +98,7 @@ function send(
   options: { signal?: AbortSignal } = {},
 ): Promise<{ response: IncomingMessage; end: () => void }> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath, method, path, agent: false, ...options });
+    const outgoing = http.request({ socketPath, method, path, agent: false, ...options });
     outgoing.on('response', (response) => resolve({ response, end: () => outgoing.destroy() }));
     // Stays for the whole connection: what happens after the answer concerns nobody.
     outgoing.on('error', reject);

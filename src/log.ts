@@ -18,9 +18,13 @@ export type { Logger };
 export type LogSettings = Pick<Config, 'errorLogfile' | 'accessLogfile' | 'logLevel' | 'pretty'> &
   Partial<Pick<Config, 'user' | 'group'>>;
 
-/** A log and the way to get its last lines out. */
-export interface OpenLog {
-  logger: Logger;
+/** Takes lines of JSON in ASCII, each with the newline at its end. */
+export interface LineSink {
+  write(line: string): void;
+}
+
+/** A log that can be told to get its last lines out. */
+interface OpenFile {
   /** Writes what is buffered before returning; for a process that is about to end. */
   flushSync(): void;
   /**
@@ -29,6 +33,14 @@ export interface OpenLog {
    */
   reopen(): void;
 }
+
+/** A log for what pino writes. */
+export interface OpenLog extends OpenFile {
+  logger: Logger;
+}
+
+/** A log for finished lines. */
+export interface OpenAccessLog extends OpenFile, LineSink {}
 
 /**
  * The error log: each line is written at once, so that nothing is lost when the process is killed.
@@ -70,7 +82,7 @@ export function openErrorLog(
  * @param errorLog is told once when the access log stops taking lines, and once when it takes them again.
  * @throws UserError if the file cannot be opened.
  */
-export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog | undefined {
+export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenAccessLog | undefined {
   const { accessLogfile } = settings;
   if (accessLogfile === 'off') return undefined;
   const place = accessLogfile === '-' ? 'standard output' : accessLogfile;
@@ -85,12 +97,9 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenLog 
       else errorLog.info(`access log (${place}): writing again, ${event.lost} lines were lost`);
     },
   });
-  const logger = pino(
-    { base: { pid: process.pid } },
-    forPeople ? formatted(writer, prettyAccess(isatty(fd))) : writer,
-  );
+  const format = forPeople ? prettyAccess(isatty(fd)) : undefined;
   return {
-    logger,
+    write: format ? (line) => writer.write(format(line)) : (line) => writer.write(line, line.length),
     flushSync: () => writer.flushSync(),
     reopen: () => reopen(writer, '--access-logfile', settings, errorLog),
   };

@@ -67,7 +67,8 @@ const allowed: Record<string, string[]> = {
   'worker-env.ts': ['config', 'errors.ts'],
   'config-file.ts': ['config', 'config-process.ts', 'errors.ts', 'events.ts'],
   'config-process.ts': [],
-  'control-client.ts': ['commands.ts', 'errors.ts'],
+  'control-client.ts': ['commands.ts', 'errors.ts', 'http.ts'],
+  'http.ts': [],
   'status.ts': ['config', 'protocol.ts'],
   'status-table.ts': ['status.ts'],
   'index.ts': ['config', 'address.ts', 'events.ts', 'trust-proxy.ts'],
@@ -92,11 +93,13 @@ const allowed: Record<string, string[]> = {
     'timing.ts',
     'status.ts',
     'control-client.ts',
+    'http.ts',
   ],
   worker: [
     'worker',
     'config',
     'app-file.ts',
+    'http.ts',
     'protocol.ts',
     'log.ts',
     'address.ts',
@@ -163,6 +166,11 @@ describe('only', () => {
   it('cli.ts reads the environment and sets the exit code', () => {
     assert.deepEqual(users(/process\.env\b/), ['cli.ts']);
     assert.deepEqual(users(/process\.exitCode\b/), ['cli.ts']);
+  });
+
+  it('http.ts loads node:http, since an import of it costs every worker 50 ms of its start', () => {
+    assert.deepEqual(users(/import (?!type)[^;]*'node:https?'|import\('node:https?'\)/), []);
+    assert.deepEqual(users(/getBuiltinModule/), ['http.ts']);
   });
 
   it('server-handle.ts touches a private handle of node:net', () => {

@@ -55,6 +55,22 @@ describe('LineWriter', () => {
     assert.ok(seen.length <= Math.ceil(500 / Math.floor(MAX_LINE / 333)), 'no more writes than it takes');
   });
 
+  it('writes more at a time to a file of its own, where every append is atomic', (t) => {
+    const path = join(temporaryDirectory(t), 'access.log');
+    const writer = new LineWriter(openLog(path), { buffered: true, ownFile: true });
+    const sizes = new Set<number>();
+    const lines = numbered(500, 333);
+    for (const line of lines) {
+      writer.write(line, line.length);
+      sizes.add(readFileSync(path).length);
+    }
+    writer.flushSync();
+    assert.equal(readFileSync(path, 'utf8'), lines.join(''));
+    const written = [...sizes].sort((one, other) => one - other);
+    const steps = written.slice(1).map((size, index) => size - written[index]!);
+    assert.ok(steps.length > 1 && steps.every((size) => size > MAX_LINE && size % 333 === 0), `${steps}`);
+  });
+
   it('writes a line at once when it is not to buffer', (t) => {
     const { fd, read } = pipe(t);
     new LineWriter(fd, { buffered: false }).write('now\n');

@@ -110,16 +110,16 @@ describe('A log that cannot be opened anew', () => {
   it('has the error log speak for the access log', (t) => {
     const { settings, access } = logs(t);
     const said: Line[] = [];
-    const { logger, reopen, flushSync } = openAccessLog(
+    const { write, reopen, flushSync } = openAccessLog(
       settings,
       pino({}, { write: (line) => said.push(JSON.parse(line)) }),
     )!;
-    logger.info({ n: 0 });
+    write('{"n":0}\n');
     renameSync(access, `${access}.1`);
     // It has no reader: who opens it waits for one, if he does not take care.
     spawnSync('mkfifo', [access]);
     reopen();
-    logger.info({ n: 1 });
+    write('{"n":1}\n');
     flushSync();
     assert.deepEqual(numbers(`${access}.1`), [0, 1]);
     assert.equal(said.length, 1);
@@ -131,12 +131,12 @@ describe('A log that cannot be opened anew', () => {
 describe('An access log that was moved away', () => {
   it('writes the lines that wait to the file for which they came', async (t) => {
     const { settings, access } = logs(t);
-    const { logger, reopen } = openAccessLog(settings, openErrorLog(settings).logger)!;
-    logger.info({ n: 0 });
+    const { write, reopen } = openAccessLog(settings, openErrorLog(settings).logger)!;
+    write('{"n":0}\n');
     renameSync(access, `${access}.1`);
     assert.deepEqual(numbers(`${access}.1`), [], 'it waits');
     reopen();
-    logger.info({ n: 1 });
+    write('{"n":1}\n');
     assert.deepEqual(numbers(`${access}.1`), [0]);
     await until(() => numbers(access).length > 0, 'the line in the new file');
     assert.deepEqual(numbers(access), [1]);

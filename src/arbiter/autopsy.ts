@@ -107,10 +107,10 @@ function socketsOf(pid: number | 'self'): Set<string> {
 
 /** Where to speak to the inspector at a port. Rejects if what listens there is something else. */
 async function debuggerUrl(port: number, signal: AbortSignal): Promise<string> {
-  const [{ get }, { json }] = await Promise.all([import('node:http'), import('node:stream/consumers')]);
+  const [{ http }, { json }] = await Promise.all([import('../http.ts'), import('node:stream/consumers')]);
   const targets = await new Promise((resolve, reject) => {
     const options = { host: '127.0.0.1', port, path: '/json/list', agent: false, signal };
-    get(options, (response) => resolve(json(response))).on('error', reject);
+    http.get(options, (response) => resolve(json(response))).on('error', reject);
   });
   const url = (targets as { webSocketDebuggerUrl?: unknown }[])[0]?.webSocketDebuggerUrl;
   if (typeof url !== 'string') throw new Error('no inspector');

@@ -3,11 +3,12 @@
  * own command line. Knows HTTP and its socket; what an order does is the business of the arbiter behind it.
  */
 import { chmodSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { resolve } from 'node:path';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { type Command, type Outcome, pages, type VerbName, verbNames, verbs } from '../commands.ts';
 import { UserError } from '../errors.ts';
+import { http } from '../http.ts';
 import { inodeOf, sameInode } from '../inode.ts';
 import type { Health, Status } from '../status.ts';
 import { assertPossible, hiddenName, SocketPath } from './socket-path.ts';
@@ -62,7 +63,7 @@ export class ControlSocket {
   constructor(path: string, face: ControlFace) {
     this.path = resolve(path);
     this.#face = face;
-    this.#server = createServer(
+    this.#server = http.createServer(
       {
         headersTimeout: HEAD_TIMEOUT,
         requestTimeout: REQUEST_TIMEOUT,

@@ -4,12 +4,14 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { Server as HttpServer } from 'node:http';
 import Module from 'node:module';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import { findApp } from '../app-file.ts';
+import { http } from '../http.ts';
 import type { AppSpec, AppType } from '../protocol.ts';
 import type { Adoption } from './adoption.ts';
 import { LISTENING } from './app-log.ts';
@@ -226,8 +228,6 @@ async function nest(app: NestApp, { adoption }: Surroundings): Promise<App> {
   };
 }
 
-type HttpServer = import('node:http').Server;
-
 async function listener(
   handle: AnyFunction,
   { spec, http2 }: AppRequest,
@@ -238,7 +238,7 @@ async function listener(
     throw unloadable(`${spec}: --http2 is not for Express, which knows only HTTP/1; leave it out`);
   const own = http2
     ? (await import('node:http2')).createSecureServer({ allowHTTP1: true }, handle as () => void)
-    : (await import('node:http')).createServer(handle as () => void);
+    : http.createServer(handle as () => void);
   return server(own as HttpServer, false, around, 'a (req, res) listener');
 }
 

@@ -100,11 +100,21 @@ export function identifyPeers(
 ): void {
   const [own] = addresses as [Address];
   const isAllowed = membershipIn(allowed ?? []);
+  let strips = false;
+  const distrust = (socket: Socket & Marked) => {
+    socket[kUntrusted] = true;
+    if (strips) return;
+    strips = true;
+    // Fastify 4 believes some of these headers even where its trustProxy says no. Not before the first such connection:
+    // each listener costs every request.
+    for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect'])
+      join(server, event, stripForwarding);
+  };
   const identify = (socket: Socket & Marked) => {
     markSocket(socket, own);
     // Node asks the system for the address when it is first read, which is too late once the client is gone.
-    if (socket[kTcp]) socket[kUntrusted] = !isAllowed(socket.remoteAddress);
-    else nameUnixPeer(socket);
+    if (!socket[kTcp]) nameUnixPeer(socket);
+    else if (!isAllowed(socket.remoteAddress)) distrust(socket);
   };
   if (connectionEvent(server) === 'secureConnection') {
     server.prependListener('secureConnection', (socket: Socket) => {
@@ -117,9 +127,6 @@ export function identifyPeers(
     takeOver(socket);
     identify(socket);
   });
-  // Fastify 4 believes some of these headers even where its trustProxy says no.
-  for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect'])
-    join(server, event, stripForwarding);
 }
 
 const kConnection = Symbol('fasticorn.connection');

@@ -2,15 +2,10 @@
  * Refuses requests whose line or header fields are longer or more than the operator allows, before the app sees them.
  * Node itself knows only one limit, for line and fields together, and drops fields beyond a number without a word.
  */
-import {
-  type IncomingMessage,
-  maxHeaderSize,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Config } from '../config/settings.ts';
+import { http } from '../http.ts';
 import { streamOf } from './http2-stream.ts';
 import { lingerAtEnd } from './linger.ts';
 import { stripForwarding } from './peers.ts';
@@ -31,7 +26,7 @@ const TUNNELS = ['upgrade', 'connect'];
 export function limitRequests(server: Server, limits: RequestLimits, witness: Witness): void {
   const { limitRequestLine: line, limitRequestFields: fields, limitRequestFieldSize: size } = limits;
   if (!line && !fields && !size) return;
-  const own = (server as { maxHeaderSize?: number }).maxHeaderSize ?? maxHeaderSize;
+  const own = (server as { maxHeaderSize?: number }).maxHeaderSize ?? http.maxHeaderSize;
   // The longest line and a longest field have room beside all that Node allows anyway. Read for each connection.
   Object.assign(server, { maxHeaderSize: own + line + size });
   // One more is enough to see that there are too many.
@@ -90,12 +85,14 @@ function refuse(request: IncomingMessage, response: ServerResponse, status: numb
 function refuseTunnel(request: IncomingMessage, socket: Duplex, status: number, witness: Witness): void {
   witness.upgrade(request, socket);
   socket.on('error', () => {});
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  socket.end(
+    `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+  );
 }
 
 /** As Fastify words its errors. */
 function bodyFor(status: number): string {
   const what =
     status === 414 ? 'the request line is too long' : 'the header fields are too many or too large';
-  return JSON.stringify({ statusCode: status, error: STATUS_CODES[status], message: what });
+  return JSON.stringify({ statusCode: status, error: http.STATUS_CODES[status], message: what });
 }

@@ -8,7 +8,7 @@ import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { inodeOf, removeIfSame, sameInode } from '../inode.ts';
-import { type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
+import { type OpenAccessLog, type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { IDLE_GRACE } from '../timing.ts';
 import { setTrustProxy } from '../trust-proxy.ts';
@@ -24,12 +24,14 @@ import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
 import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
+import { endUnused, promiseKeepAlive } from './keep-alive.ts';
 import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
 import { discourageClusters } from './node-cluster.ts';
 import { identifyPeers, requestIdHeader, trustProxyFor } from './peers.ts';
 import { requestIds } from './request-id.ts';
 import { limitRequests } from './request-limits.ts';
+import { deferRequestLoggers } from './request-loggers.ts';
 import { enforceRequestTimeout } from './request-timeout.ts';
 import { surviveClosedPipes } from './standard-streams.ts';
 import { typeScriptHint } from './typescript-hint.ts';
@@ -74,7 +76,7 @@ type Leave = Pick<Extract<Order, { type: 'leave' }>, 'how' | 'abandoned'>;
 class Worker {
   readonly #order: StartOrder;
   readonly #log: OpenLog;
-  #accessLog: OpenLog | undefined;
+  #accessLog: OpenAccessLog | undefined;
   /** What is to be drained one day; how the queues are treated is known only then. */
   #serving: (Omit<Draining, 'listening'> & { listening: Listening[] }) | undefined;
   #drain: Drain | undefined;
@@ -105,7 +107,7 @@ class Worker {
   async #start(): Promise<void> {
     const { config, sockets, worker } = this.#order;
     this.#accessLog = openAccessLog(config, this.#log.logger);
-    const accessLog = this.#accessLog?.logger;
+    const accessLog = this.#accessLog;
     const entrance = await entranceFor(this.#order, this.#log);
     const connections = new Connections(accessLog && accessLine(accessLog), entrance);
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
@@ -148,6 +150,7 @@ class Worker {
       idleGrace: config.watch ? 0 : IDLE_GRACE,
       onSilent: () => report({ type: 'silent' }),
     };
+    endUnused(connections, config.keepAlive);
     if (config.requestTimeout > 0)
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     if (config.watch) reportLoaded();
@@ -296,6 +299,7 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
   discourageClusters(order.type === 'start' ? order.worker : 1, (text) => logger.warn(text));
   const trust = trustProxyFor(addresses, config.forwardedAllowIps);
   if (trust) setTrustProxy(trust);
+  deferRequestLoggers(logger);
   const fastify: ServerDefaults = {
     logger,
     trustProxy: trust,
@@ -323,7 +327,7 @@ function prepare(server: net.Server, addresses: readonly Address[], config: Conf
       '--http2 is for apps whose server we make: this one makes its own, with http2.createSecureServer() it could',
     );
   identifyPeers(server as Server, addresses, config.forwardedAllowIps);
-  (server as Server).keepAliveTimeout = config.keepAlive * 1000;
+  promiseKeepAlive(server as Server, config.keepAlive);
 }
 
 /** Says why the worker cannot serve, and ends. */
