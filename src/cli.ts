@@ -26,6 +26,7 @@ import { ExitCode, UserError } from './errors.ts';
 import { prepareLaunch } from './launch.ts';
 import { checkLogs, createLogs, type Logger, openErrorLog } from './log.ts';
 import { machine } from './machine.ts';
+import { MANIFEST } from './places.ts';
 import { ACTIVATION, activatedSockets } from './socket-activation.ts';
 
 const argv = process.argv.slice(2);
@@ -170,9 +171,7 @@ function invocation(umask: number | undefined): Invocation {
 }
 
 function version(): string {
-  return (
-    JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-  ).version;
+  return (JSON.parse(readFileSync(MANIFEST, 'utf8')) as { version: string }).version;
 }
 
 function print(text: string): number {

@@ -98,7 +98,7 @@ function send(
   options: { signal?: AbortSignal } = {},
 ): Promise<{ response: IncomingMessage; end: () => void }> {
   return new Promise((resolve, reject) => {
-    const outgoing = http.request({ socketPath, method, path, agent: false, ...options });
+    const outgoing = http().request({ socketPath, method, path, agent: false, ...options });
     outgoing.on('response', (response) => resolve({ response, end: () => outgoing.destroy() }));
     // Stays for the whole connection: what happens after the answer concerns nobody.
     outgoing.on('error', reject);

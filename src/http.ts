@@ -3,4 +3,5 @@
  * the import's sake, WebSocket and EventSource among it, and load an HTTP client of many files for that: 50 ms and more.
  */
 
-export const http = process.getBuiltinModule('node:http');
+/** Loads it, the first time. */
+export const http = () => process.getBuiltinModule('node:http');

@@ -48,6 +48,7 @@ const allowed: Record<string, string[]> = {
     'operate.ts',
     'errors.ts',
     'launch.ts',
+    'places.ts',
     'log.ts',
     'machine.ts',
     'socket-activation.ts',
@@ -69,6 +70,7 @@ const allowed: Record<string, string[]> = {
   'config-process.ts': [],
   'control-client.ts': ['commands.ts', 'errors.ts', 'http.ts'],
   'http.ts': [],
+  'places.ts': [],
   'status.ts': ['config', 'protocol.ts'],
   'status-table.ts': ['status.ts'],
   'index.ts': ['config', 'address.ts', 'events.ts', 'trust-proxy.ts'],
@@ -82,6 +84,7 @@ const allowed: Record<string, string[]> = {
     'arbiter',
     'config',
     'launch.ts',
+    'places.ts',
     'config-process.ts',
     'events.ts',
     'protocol.ts',
@@ -171,6 +174,11 @@ describe('only', () => {
   it('http.ts loads node:http, since an import of it costs every worker 50 ms of its start', () => {
     assert.deepEqual(users(/import (?!type)[^;]*'node:https?'|import\('node:https?'\)/), []);
     assert.deepEqual(users(/getBuiltinModule/), ['http.ts']);
+  });
+
+  it('places.ts knows where our files are, which the build changes', () => {
+    const others = users(/new URL\([^)]*import\.meta/);
+    assert.deepEqual(others, ['places.ts']);
   });
 
   it('server-handle.ts touches a private handle of node:net', () => {

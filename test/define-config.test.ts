@@ -59,11 +59,11 @@ describe('defineConfig', () => {
     const imports = (file: string) =>
       [
         ...readFileSync(join(root, 'dist', file), 'utf8').matchAll(
-          /\b(?:from|import|require)\b\s*\(?'([^']+)'/g,
+          /\b(?:from|import|require)\b\s*\(?["']([^"']+)["']/g,
         ),
       ].map(([, name]) => name);
-    assert.deepEqual(imports('index.js'), ['./trust-proxy.js']);
-    assert.deepEqual(imports('trust-proxy.js'), []);
+    const [one, ...more] = imports('index.js');
+    assert.deepEqual([imports(one!), more], [[], []]);
   });
 
   it('returns what it is given', () => {

@@ -2,9 +2,11 @@
  * What a stuck process was doing: asks Node's inspector, which answers from a thread of its own while the event loop
  * is blocked. Knows /proc and the inspector's protocol; whom to examine, and to kill afterwards, is decided elsewhere.
  */
+
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { http } from '../http.ts';
 import { IN_FLIGHT, type InFlight } from '../protocol.ts';
 import { originalPosition, type Script } from './source-position.ts';
 
@@ -107,10 +109,12 @@ function socketsOf(pid: number | 'self'): Set<string> {
 
 /** Where to speak to the inspector at a port. Rejects if what listens there is something else. */
 async function debuggerUrl(port: number, signal: AbortSignal): Promise<string> {
-  const [{ http }, { json }] = await Promise.all([import('../http.ts'), import('node:stream/consumers')]);
+  const { json } = await import('node:stream/consumers');
   const targets = await new Promise((resolve, reject) => {
     const options = { host: '127.0.0.1', port, path: '/json/list', agent: false, signal };
-    http.get(options, (response) => resolve(json(response))).on('error', reject);
+    http()
+      .get(options, (response) => resolve(json(response)))
+      .on('error', reject);
   });
   const url = (targets as { webSocketDebuggerUrl?: unknown }[])[0]?.webSocketDebuggerUrl;
   if (typeof url !== 'string') throw new Error('no inspector');

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { OURS } from '../places.ts';
 
 /** A place in a file, counted from 1. */
 interface Place {
@@ -49,8 +50,6 @@ function placesIn(stack: string): Place[] {
     })
     .filter(({ path }) => !path.includes('/node_modules/') && !path.startsWith(OURS));
 }
-
-const OURS = fileURLToPath(new URL('..', import.meta.url));
 
 /**
  * The file that a name in a stack, or of what Node loads, stands for; undefined for what is none, such as `node:http`.

@@ -63,7 +63,7 @@ export class ControlSocket {
   constructor(path: string, face: ControlFace) {
     this.path = resolve(path);
     this.#face = face;
-    this.#server = http.createServer(
+    this.#server = http().createServer(
       {
         headersTimeout: HEAD_TIMEOUT,
         requestTimeout: REQUEST_TIMEOUT,

@@ -6,6 +6,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawnConfigProcess } from '../config-process.ts';
 import type { HookError, HookOrder, HookReport, ServerEvent } from '../events.ts';
+import { HOOK_HOST } from '../places.ts';
 
 /** How long the file may take to be loaded, in milliseconds. */
 const LOAD_LIMIT = 10_000;
@@ -16,9 +17,6 @@ const PROGRAM = `
 const { serve } = await import(process.argv[2]);
 await serve(() => load(process.argv[1]));
 `;
-// The module has the extension of this file: .js when built, .ts under a loader.
-const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-const HOST = new URL(`../hooks/host${extension}`, import.meta.url).href;
 
 /** Where hooks run: as their file did when it was read. */
 export interface HookSurroundings {
@@ -44,7 +42,7 @@ export class HookProcess {
    * @throws Error if the system has no process for us.
    */
   constructor(file: string, { directory, env }: HookSurroundings, onError: (error: HookError) => void) {
-    const child = spawnConfigProcess(PROGRAM, [file, HOST], {
+    const child = spawnConfigProcess(PROGRAM, [file, HOOK_HOST], {
       cwd: directory,
       env,
       // What hooks print goes to standard error, as what their file prints.

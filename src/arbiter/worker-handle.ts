@@ -4,8 +4,8 @@
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import type { Launch } from '../launch.ts';
+import { WORKER } from '../places.ts';
 import { type Beat, type Envelope, isReport, type Order, type Report } from '../protocol.ts';
 import { AUTOPSY_FLAGS } from './autopsy.ts';
 import { type Credentials, commandAs } from './credentials.ts';
@@ -24,10 +24,6 @@ export type WorkerExit = { code: number } | { signal: NodeJS.Signals } | { error
 
 /** In a worker, and in a successor: 0, 1 and 2 are standard streams and 3 is the IPC channel; the sockets follow. */
 export const FIRST_SOCKET_FD = 4;
-
-// The entry has the extension of this file: .js when built, .ts under a loader.
-const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-const ENTRY = fileURLToPath(new URL(`../worker/worker${extension}`, import.meta.url));
 
 /** A running worker. */
 export class WorkerHandle {
@@ -48,7 +44,7 @@ export class WorkerHandle {
     events: WorkerEvents,
   ) {
     const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...sockets];
-    const node = [...launch.flags, ...AUTOPSY_FLAGS, ENTRY];
+    const node = [...launch.flags, ...AUTOPSY_FLAGS, WORKER];
     const { file, args, options } = commandAs(credentials, process.execPath, node);
     try {
       this.#child = spawn(file, args, { ...options, stdio, cwd: directory, env: launch.env });

@@ -238,7 +238,7 @@ async function listener(
     throw unloadable(`${spec}: --http2 is not for Express, which knows only HTTP/1; leave it out`);
   const own = http2
     ? (await import('node:http2')).createSecureServer({ allowHTTP1: true }, handle as () => void)
-    : http.createServer(handle as () => void);
+    : http().createServer(handle as () => void);
   return server(own as HttpServer, false, around, 'a (req, res) listener');
 }
 

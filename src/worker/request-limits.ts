@@ -26,7 +26,7 @@ const TUNNELS = ['upgrade', 'connect'];
 export function limitRequests(server: Server, limits: RequestLimits, witness: Witness): void {
   const { limitRequestLine: line, limitRequestFields: fields, limitRequestFieldSize: size } = limits;
   if (!line && !fields && !size) return;
-  const own = (server as { maxHeaderSize?: number }).maxHeaderSize ?? http.maxHeaderSize;
+  const own = (server as { maxHeaderSize?: number }).maxHeaderSize ?? http().maxHeaderSize;
   // The longest line and a longest field have room beside all that Node allows anyway. Read for each connection.
   Object.assign(server, { maxHeaderSize: own + line + size });
   // One more is enough to see that there are too many.
@@ -86,7 +86,7 @@ function refuseTunnel(request: IncomingMessage, socket: Duplex, status: number, 
   witness.upgrade(request, socket);
   socket.on('error', () => {});
   socket.end(
-    `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+    `HTTP/1.1 ${status} ${http().STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
   );
 }
 
@@ -94,5 +94,5 @@ function refuseTunnel(request: IncomingMessage, socket: Duplex, status: number, 
 function bodyFor(status: number): string {
   const what =
     status === 414 ? 'the request line is too long' : 'the header fields are too many or too large';
-  return JSON.stringify({ statusCode: status, error: http.STATUS_CODES[status], message: what });
+  return JSON.stringify({ statusCode: status, error: http().STATUS_CODES[status], message: what });
 }
