@@ -15,6 +15,7 @@ export function machine(): Machine {
   return {
     cpus: cpusWithin(availableParallelism(), quota),
     memory: memoryWithin(totalmem(), memoryLimitOf(readIfThere)),
+    total: totalmem(),
   };
 }
 

@@ -53,6 +53,11 @@ export function limitsHeap(flags: readonly string[]): boolean {
   );
 }
 
+/** Whether the room for new objects is decided by these. */
+export function sizesSemiSpace(flags: readonly string[]): boolean {
+  return flags.some((flag) => /^--(max|min)-semi-space-size(=|$)/.test(flag.replaceAll('_', '-')));
+}
+
 /** The first TypeScript loader among these, flags or names of modules. */
 export function typeScriptLoaderIn(words: readonly string[]): string | undefined {
   return TYPESCRIPT_LOADER.exec(words.join(' '))?.[1];
