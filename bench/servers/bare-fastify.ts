@@ -1,0 +1,34 @@
+/**
+ * Fastify in processes that inherit a bound socket, and nothing else: no supervision, no log, no clean stop. The
+ * baseline, since it is what fasticorn would be if it cost nothing.
+ */
+import type { Server } from '../model.ts';
+import { addressOf, startProgram } from './own-node.ts';
+
+const bareFastify: Server = {
+  id: 'bare-fastify',
+  title: 'bare Fastify',
+  endpoints: ['unix', 'tcp'],
+  missing: () => undefined,
+  start: (site) =>
+    startProgram(site, 'prefork.mjs', [String(site.workers), 'fastify', addressOf(site.endpoint)]),
+};
+
+const withLogger: Server = {
+  ...bareFastify,
+  id: 'bare-fastify-logger',
+  title: 'bare Fastify with its logger',
+  note: 'two lines a request, to a file',
+  start: (site) =>
+    startProgram(site, 'prefork.mjs', [String(site.workers), 'fastify-logger', addressOf(site.endpoint)]),
+};
+
+const alone: Server = {
+  ...bareFastify,
+  id: 'node-app',
+  title: 'node app.js',
+  note: 'one process, whatever the number of workers',
+  start: (site) => startProgram(site, 'serve.mjs', ['fastify', addressOf(site.endpoint)]),
+};
+
+export const servers: readonly Server[] = [bareFastify, withLogger, alone];

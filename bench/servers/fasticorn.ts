@@ -1,0 +1,69 @@
+/** fasticorn as it is built in `dist/`, with the access log in a file, and without. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { launch, untilAnswers, untilSaid } from '../launch.ts';
+import type { Running, Server, Site } from '../model.ts';
+import { isAlive } from '../proc.ts';
+import { app } from './own-node.ts';
+
+const command = join(import.meta.dirname, '../../dist/cli.js');
+/** How long a start, or a reload, may take, in seconds. */
+const LIMIT = 30;
+
+const fasticorn: Server = {
+  id: 'fasticorn',
+  title: 'fasticorn',
+  endpoints: ['unix', 'tcp'],
+  missing: () => (existsSync(command) ? undefined : 'fasticorn is not built; npm run build does that'),
+  start: (site) => start(site, join(site.directory, 'access.log')),
+};
+
+const withoutLog: Server = {
+  ...fasticorn,
+  id: 'fasticorn-no-log',
+  title: 'fasticorn, no access log',
+  start: (site) => start(site, 'off'),
+};
+
+async function start(site: Site, accessLog: string): Promise<Running> {
+  const { endpoint, workers, node, directory, cpus } = site;
+  const control = join(directory, 'control');
+  const options = {
+    cpus,
+    cwd: directory,
+    env: { NODE_ENV: 'production' },
+    log: join(directory, 'log'),
+  };
+  const bind = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `127.0.0.1:${endpoint.port}`;
+  const launched = launch(
+    node,
+    [
+      ...[command, '--bind', bind, '--workers', String(workers), '--control-socket', control],
+      ...['--access-logfile', accessLog, app('fastify.mjs')],
+    ],
+    options,
+  );
+  await untilSaid(launched, /worker \d+ \(pid \d+\) is ready/, { count: workers, seconds: LIMIT });
+  await untilAnswers(endpoint, launched, LIMIT);
+  const crew = () => launched.descendants();
+  return {
+    processes: () => [
+      { pid: launched.pid, role: 'arbiter' },
+      ...crew().map((pid) => ({ pid, role: 'worker' as const })),
+    ],
+    async reload() {
+      const before = crew();
+      const reload = launch(node, [command, 'reload', '--control-socket', control], {
+        ...options,
+        log: join(directory, 'reload.log'),
+      });
+      const { code } = await reload.exited;
+      if (code !== 0) throw new Error(`fasticorn reload ended with ${code}`);
+      while (before.some(isAlive)) await sleep(10);
+    },
+    stop: () => launched.stop(),
+  };
+}
+
+export const servers: readonly Server[] = [fasticorn, withoutLog];
