@@ -12,6 +12,10 @@ const tools = {
     present: () => works('nginx', '-v'),
     how: 'install nginx 1.22 or newer (Debian: apt-get install nginx)',
   },
+  h2load: {
+    present: () => works('h2load', '--version'),
+    how: 'install h2load (Debian: apt-get install nghttp2-client)',
+  },
   docker: {
     present: () => works('docker', 'compose', 'version') && works('docker', 'info'),
     how: 'install Docker with the compose plugin, and let this user reach its daemon',

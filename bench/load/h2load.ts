@@ -1,0 +1,147 @@
+/**
+ * h2load, which makes the load: one process, HTTP/1.1, over a Unix socket or TCP, for a fixed time, either as fast as
+ * answers come or at a fixed rate. Counts and times every request; what is asked, and of whom, others say.
+ *
+ * Requests under way at the end are neither answers nor errors. At a fixed rate a client whose answer is late sends
+ * its next request late: what is measured is how long answers take, not how long a queue before the server was.
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { launch } from '../launch.ts';
+import type { Endpoint, Workload } from '../model.ts';
+import { cpuTime } from '../proc.ts';
+import { percentile } from '../statistics.ts';
+
+/** How long it may take beyond its time, in milliseconds. */
+const OVERTIME = 15_000;
+/** How often its CPU time is read, in milliseconds; what comes after the last time is not seen. */
+const LOOK = 50;
+
+export interface Slice {
+  endpoint: Endpoint;
+  workload: Workload;
+  connections: number;
+  seconds: number;
+  /** Requests a second of all connections together; absent for as many as can be. */
+  rate?: number;
+  cpus: readonly number[];
+  /** An empty directory, for its files. */
+  directory: string;
+}
+
+/** What came of it. */
+export interface Outcome {
+  answers: number;
+  /** Answers with another status than is right, and requests without one. */
+  errors: number;
+  /** Answers per second. */
+  rate: number;
+  /** Milliseconds that half, 99 %, and 99.9 % of the requests took at most; null where there are too few. */
+  p50: number | null;
+  p99: number | null;
+  p999: number | null;
+  /** How much of one CPU it used itself, 0 to 1; undefined if the system does not tell. */
+  busy: number | undefined;
+}
+
+/** What `h2load --version` says, such as `1.52.0`; undefined if there is none. */
+export function h2loadVersion(): string | undefined {
+  const { stdout } = spawnSync('h2load', ['--version'], { encoding: 'utf8' });
+  return /nghttp2\/([\d.]+)/.exec(stdout ?? '')?.[1];
+}
+
+/**
+ * Loads a server for a while.
+ *
+ * @throws Error if it cannot connect, or does not end in time.
+ */
+export async function h2load(slice: Slice): Promise<Outcome> {
+  const { cpus, directory, seconds, workload } = slice;
+  const [log, samples, body] = ['h2load.log', 'samples', 'body'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  if (workload.upload !== undefined) writeFileSync(body, Buffer.alloc(workload.upload));
+  const process = launch('h2load', [...argumentsFor(slice, { samples, body })], { cpus, log });
+
+  let busy: number | undefined;
+  let hasEnded = false;
+  const begin = performance.now();
+  const ended = process.exited.finally(() => {
+    hasEnded = true;
+  });
+  while (!hasEnded) {
+    await Promise.race([ended, sleep(LOOK)]);
+    const elapsed = performance.now() - begin;
+    const used = cpuTime(process.pid);
+    if (used) busy = used / 1000 / elapsed;
+    if (elapsed > seconds * 1000 + OVERTIME) {
+      await process.stop();
+      throw new Error(`h2load has not ended ${OVERTIME / 1000} s after its time`);
+    }
+  }
+  const { code } = await ended;
+  const said = readFileSync(log, 'utf8');
+  if (code !== 0) throw new Error(`h2load: ${said.trim().split('\n').at(-1)}`);
+  const found = outcome(said, readFileSync(samples), seconds);
+  // Megabytes a second.
+  rmSync(samples);
+  return { ...found, busy };
+}
+
+/** Exported for tests. */
+export function argumentsFor(
+  { endpoint, workload, connections, seconds, rate }: Omit<Slice, 'cpus' | 'directory'>,
+  files: { samples: string; body: string },
+): string[] {
+  const authority = endpoint.kind === 'unix' ? 'localhost' : `127.0.0.1:${endpoint.port}`;
+  return [
+    ...['--h1', '--threads=1', `--clients=${connections}`, `--duration=${Math.round(seconds * 1000)}ms`],
+    ...[`--log-file=${files.samples}`],
+    ...(endpoint.kind === 'unix' ? [`--base-uri=unix:${endpoint.path}`] : []),
+    // Of each of its clients.
+    ...(rate === undefined ? [] : [`--rps=${rate / connections}`]),
+    ...(workload.upload === undefined
+      ? []
+      : [`--data=${files.body}`, '--header=content-type: application/octet-stream']),
+    `http://${authority}${workload.path}`,
+  ];
+}
+
+/**
+ * Reads what it said at its end, and its list of requests: begin, status, and microseconds, with tabs between.
+ * Exported for tests.
+ */
+export function outcome(said: string, samples: Uint8Array, seconds: number): Omit<Outcome, 'busy'> {
+  const [, total, succeeded] = /^requests: (\d+) total, .* (\d+) succeeded,/m.exec(said) ?? [];
+  if (total === undefined) throw new Error(`h2load: ${said.trim().split('\n').at(-1)}`);
+  const answers = Number(succeeded);
+  const times = durations(samples).sort();
+  const milliseconds = (part: number) => {
+    const found = percentile(times, part);
+    return found === null ? null : found / 1000;
+  };
+  return {
+    answers,
+    errors: Number(total) - answers,
+    rate: answers / seconds,
+    p50: milliseconds(0.5),
+    p99: milliseconds(0.99),
+    p999: milliseconds(0.999),
+  };
+}
+
+/** The last column of every line. By hand: a second of it may be 200,000 lines. */
+function durations(samples: Uint8Array): Uint32Array {
+  const [tab, newline, zero] = [9, 10, 48];
+  const found: number[] = [];
+  let value = 0;
+  for (const byte of samples) {
+    if (byte === newline) found.push(value);
+    value = byte === newline || byte === tab ? 0 : value * 10 + byte - zero;
+  }
+  return Uint32Array.from(found);
+}

@@ -1,0 +1,106 @@
+/**
+ * What the system tells of processes, in `/proc`: who belongs to whom, CPU time, memory, switches. A process that has
+ * gone has used nothing; on systems without `/proc` there is nothing to be had, and `hasProc` says so.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+/** Whether the system tells. */
+export const hasProc = existsSync('/proc/self/stat');
+
+/** Whether a process exists and is no zombie. */
+export function isAlive(pid: number): boolean {
+  if (hasProc) return !['', 'Z', 'X'].includes(stat(pid)?.state ?? '');
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** The processes of the session that a process has begun, and those below any of them; itself left out. */
+export function kin(pid: number): number[] {
+  const all = pids().flatMap((one) => stat(one) ?? []);
+  const found = new Set([pid]);
+  for (const one of all) if (one.session === pid) found.add(one.pid);
+  // Until nobody is added: a child may have a smaller number than its parent.
+  for (let before = 0; before < found.size; ) {
+    before = found.size;
+    for (const one of all) if (found.has(one.parent)) found.add(one.pid);
+  }
+  found.delete(pid);
+  return [...found];
+}
+
+/** User and system time of all its threads so far, in microseconds; undefined if the kernel does not count it. */
+export function cpuTime(pid: number): number | undefined {
+  // In nanoseconds, where /proc/PID/stat has hundredths of a second: a share of 1 % needs that.
+  const threads = perThread(pid, 'schedstat').map((text) => Number(text.split(' ', 1)[0]) / 1000);
+  return threads.length > 0 ? threads.reduce((sum, one) => sum + one, 0) : undefined;
+}
+
+/** How often any of its threads has gone to sleep so far: about as often as one was woken. */
+export function sleeps(pid: number): number {
+  return perThread(pid, 'status')
+    .map((text) => field(text, 'voluntary_ctxt_switches') ?? 0)
+    .reduce((sum, one) => sum + one, 0);
+}
+
+/** Resident memory, in bytes; 0 for a process that has gone. */
+export function residentMemory(pid: number): number {
+  return (field(read(`/proc/${pid}/status`), 'VmRSS') ?? 0) * 1024;
+}
+
+/** The same with shared pages divided among those who share them, in bytes; undefined if the kernel does not tell us. */
+export function proportionalMemory(pid: number): number | undefined {
+  const kilobytes = field(read(`/proc/${pid}/smaps_rollup`), 'Pss');
+  return kilobytes === undefined ? undefined : kilobytes * 1024;
+}
+
+interface Stat {
+  pid: number;
+  state: string;
+  parent: number;
+  session: number;
+}
+
+function stat(pid: number): Stat | undefined {
+  const text = read(`/proc/${pid}/stat`);
+  if (!text) return undefined;
+  // The name before it, in parentheses, may contain anything.
+  const [state = '', parent, , session] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return { pid, state, parent: Number(parent), session: Number(session) };
+}
+
+function pids(): number[] {
+  return list('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+function perThread(pid: number, name: string): string[] {
+  return list(`/proc/${pid}/task`)
+    .map((thread) => read(`/proc/${pid}/task/${thread}/${name}`))
+    .filter(Boolean);
+}
+
+/** The number after a name and a colon. */
+function field(text: string, name: string): number | undefined {
+  const found = new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text);
+  return found ? Number(found[1]) : undefined;
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * What a few noisy rounds say: ratios within a round, median, quartiles, and whether the rounds agree. Pure; how it is
+ * shown is left to those who print.
+ */
+import type { Series } from './model.ts';
+
+/** Rounds agree if the half of them in the middle lies within this part of their median. */
+export const SPREAD_LIMIT = 0.15;
+
+/** What a series comes to. */
+export interface Summary {
+  median: number;
+  /** The lower quartile. */
+  low: number;
+  /** The upper quartile. */
+  high: number;
+  /** The range between the quartiles, as a part of the median; 0 for a single figure. */
+  spread: number;
+}
+
+/** The figure that `part` (0 to 1) of them are not above, interpolated between its neighbours; NaN for none. */
+export function quantile(numbers: readonly number[], part: number): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const at = (sorted.length - 1) * part;
+  const [below, above] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+  if (below === undefined || above === undefined) return Number.NaN;
+  return below + (above - below) * (at - Math.floor(at));
+}
+
+/** The one in the middle; NaN for none. */
+export const median = (numbers: readonly number[]): number => quantile(numbers, 0.5);
+
+/**
+ * The sample that `part` (0 to 1) of them are not above: always one of them, as it is usual for latencies; null if
+ * there are so few that it would be the last one anyway, such as 500 for 0.999.
+ *
+ * @param sorted in ascending order.
+ */
+export function percentile(sorted: ArrayLike<number>, part: number): number | null {
+  const rank = Math.ceil(sorted.length * part);
+  return rank < sorted.length ? (sorted[rank - 1] ?? null) : null;
+}
+
+/** A row to the baseline, in the same round: null in rounds that one of them has no figure of, or the baseline has 0. */
+export function ratios(row: Series, baseline: Series): (number | null)[] {
+  return row.map((figure, round) => {
+    const base = baseline[round];
+    return figure === null || !base ? null : figure / base;
+  });
+}
+
+/** What the rounds that have a figure come to; undefined if none has. */
+export function summary(series: Series): Summary | undefined {
+  const numbers = series.filter((one) => one !== null);
+  if (numbers.length === 0) return undefined;
+  const middle = median(numbers);
+  const [low, high] = [quantile(numbers, 0.25), quantile(numbers, 0.75)];
+  return { median: middle, low, high, spread: high === low ? 0 : (high - low) / Math.abs(middle) };
+}
+
+/** Whether the rounds are near enough to each other to be summed up in one number. */
+export function agree(series: Series): boolean {
+  const all = summary(series);
+  return all !== undefined && all.spread <= SPREAD_LIMIT;
+}

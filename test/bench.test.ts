@@ -1,0 +1,279 @@
+/**
+ * The benchmark, run for seconds: that it measures what it says, names what it cannot measure, counts what goes wrong,
+ * and leaves nothing behind. How fast anything is, is not tested.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Experiment } from '../bench/experiment.ts';
+import { launch, untilAnswers } from '../bench/launch.ts';
+import type { Results, Server } from '../bench/model.ts';
+import { plainTables } from '../bench/report/table.ts';
+import { run } from '../bench/run.ts';
+import { need } from './support/need.ts';
+import { processesWith } from './support/processes.ts';
+import { afterwards, temporaryDirectory, until } from './support/server.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** `npm run bench`, without the build. */
+function start(t: TestContext, args: readonly string[], env: Record<string, string> = {}) {
+  const temporary = temporaryDirectory(t);
+  const mark = randomUUID();
+  const child = spawn(process.execPath, ['--import', 'tsx', 'bench/bench.ts', ...args], {
+    cwd: root,
+    env: { ...process.env, TMPDIR: temporary, BENCH_TEST: mark, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  afterwards(t, () => {
+    for (const pid of processesWith(`BENCH_TEST=${mark}`)) process.kill(pid, 'SIGKILL');
+  });
+  const said = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (text) => {
+      said[stream] += text;
+    });
+  }
+  return {
+    ...{ child, said, ended: once(child, 'close') as Promise<[number | null]> },
+    /** Nothing of it is left: no process, no file. */
+    async gone() {
+      await until(() => processesWith(`BENCH_TEST=${mark}`).length === 0, 'its processes to be gone');
+      assert.deepEqual(
+        readdirSync(temporary).filter((name) => name.startsWith('fasticorn-')),
+        [],
+      );
+    },
+  };
+}
+
+/** Runs it to its end, which must be a good one, and reads what it has written. */
+async function results(
+  t: TestContext,
+  args: readonly string[],
+  env?: Record<string, string>,
+): Promise<Results> {
+  const output = join(temporaryDirectory(t), 'results/test.json');
+  const bench = start(t, [...args, '--output', output], env);
+  const [code] = await bench.ended;
+  assert.equal(code, 0, bench.said.stderr);
+  await bench.gone();
+  const found: Results = JSON.parse(readFileSync(output, 'utf8'));
+  assert.equal(bench.said.stdout, `${plainTables(found)}\n\n`);
+  return found;
+}
+
+describe('npm run bench', () => {
+  it('measures what needs nothing but Node, and names what it skips', async (t) => {
+    const bin = temporaryDirectory(t);
+    symlinkSync(process.execPath, join(bin, 'node'));
+    const { measured, absent } = await results(
+      t,
+      ['--only', 'startup,reload,hello', '--servers', 'fasticorn', '--rounds', '1'],
+      { PATH: bin },
+    );
+    assert.deepEqual(
+      measured.map(({ id, rows }) => [id, rows.map((row) => row.id)]),
+      [
+        ['startup', ['node-app', 'fasticorn']],
+        ['reload', ['fasticorn']],
+      ],
+    );
+    for (const { figures, errors } of measured[0]!.rows) {
+      assert.equal(errors, 0);
+      assert.ok(figures.answer![0]! > 0);
+    }
+    const { lost, sent, done } = measured[1]!.rows[0]!.figures;
+    assert.deepEqual([lost, sent!.length], [[0], 1]);
+    assert.ok(done![0]! > 0);
+    assert.deepEqual(
+      absent.map(({ what }) => what),
+      ['pinning to CPUs', 'hello', 'reload behind nginx'],
+    );
+    assert.match(absent[1]!.why, /h2load is not installed/);
+  });
+
+  it('measures memory and wakeups, with those of the arbiter apart', {
+    skip: process.platform !== 'linux',
+  }, async (t) => {
+    const { measured } = await results(t, [
+      ...['--only', 'memory,wakeups', '--servers', 'fasticorn,bare-fastify'],
+      ...['--rounds', '1', '--seconds', '1'],
+    ]);
+    const [memory, wakeups] = measured.map(({ rows }) => rows.find(({ id }) => id === 'fasticorn')!.figures);
+    const { rss, arbiter, worker } = memory!;
+    assert.ok(Math.abs(rss![0]! - arbiter![0]! - 2 * worker![0]!) < 1);
+    assert.ok(wakeups!.total![0]! >= wakeups!.arbiter![0]!);
+  });
+
+  it('says which experiments and servers there are', async (t) => {
+    const { ended, said } = start(t, ['--list']);
+    assert.deepEqual(await ended, [0, null]);
+    assert.match(said.stdout, /^hello +Hello world.* \(quick\)$/m);
+    assert.match(said.stdout, /^watt +Watt/m);
+  });
+
+  it('says in one line what it does not understand', async (t) => {
+    const { ended, said } = start(t, ['--only', 'nothing']);
+    assert.deepEqual(await ended, [1, null]);
+    assert.match(said.stderr, /^There is no experiment "nothing"\. .*\n$/);
+    assert.equal(said.stdout, '');
+  });
+
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    it(`leaves nothing behind on ${signal}`, async (t) => {
+      const bench = start(t, ['--only', 'memory', '--servers', 'fasticorn,cluster-round-robin']);
+      await until(() => bench.said.stderr.includes('round 1'), 'servers to run');
+      bench.child.kill(signal);
+      assert.deepEqual(await bench.ended, [code, null]);
+      await bench.gone();
+    });
+  }
+});
+
+describe('npm run bench with h2load', need('h2load'), () => {
+  it('loads servers, and tells rates, times, and what they cost', async (t) => {
+    const { command, measured, versions } = await results(t, [
+      ...['--only', 'hello', '--servers', 'fasticorn', '--rounds', '2', '--seconds', '0.3'],
+    ]);
+    assert.match(command, /^npm run bench -- --only hello /);
+    assert.ok(versions.h2load && versions.fasticorn);
+    const [{ rows, baseline, metrics }] = measured as [Results['measured'][number]];
+    assert.deepEqual([rows.map(({ id }) => id), baseline], [['fasticorn', 'bare-fastify'], 'bare-fastify']);
+    for (const { figures, errors } of rows) {
+      assert.equal(errors, 0);
+      assert.deepEqual(
+        Object.keys(figures),
+        metrics.map(({ id }) => id),
+      );
+      for (const rate of figures.rate!) assert.ok(rate! > 0);
+      for (const [round, p50] of figures.p50!.entries()) assert.ok(p50! <= figures.p99![round]!);
+    }
+  });
+
+  it('takes every path, and every workload', { ...need('nginx') }, async (t) => {
+    const { measured, absent } = await results(t, [
+      ...['--only', 'paths,json-1k,json-100k,upload,download,wait,mixed'],
+      ...['--servers', 'bare-fastify,bare-http', '--rounds', '1', '--seconds', '0.2'],
+    ]);
+    assert.deepEqual(absent, []);
+    assert.equal(measured.length, 7);
+    for (const { id, rows } of measured) {
+      for (const row of rows)
+        assert.deepEqual([row.errors, row.figures.rate![0]! > 0], [0, true], `${id}: ${row.id}`);
+    }
+  });
+});
+
+/** A server whose requests are answered by this function, in JavaScript. */
+function serving(id: string, listener: string): Server {
+  return {
+    ...{ id, title: id, endpoints: ['unix'], missing: () => undefined },
+    async start({ endpoint, node, directory, cpus }) {
+      const path = endpoint.kind === 'unix' && endpoint.path;
+      const code = `require('http').createServer(${listener}).listen(${JSON.stringify(path)})`;
+      const launched = launch(node, ['--eval', code], { cpus, log: join(directory, 'log') });
+      await untilAnswers(endpoint, launched, 10);
+      return { processes: () => [{ pid: launched.pid, role: 'worker' }], stop: () => launched.stop() };
+    },
+  };
+}
+
+const good = (body = '{"hello":"world"}') =>
+  `response.setHeader('content-type', 'application/json'), response.end(${JSON.stringify(body)})`;
+/** Which request it is, from 1 on. */
+const count = '(globalThis.count = (globalThis.count ?? 0) + 1)';
+const right = serving('right', `(_, response) => (${good()})`);
+
+/** One round of these servers, the first of which is the baseline. */
+async function measure(kind: Experiment['kind'], servers: readonly Server[]) {
+  const experiment: Experiment = {
+    ...{
+      id: 'test',
+      title: 'Test',
+      kind,
+      layout: 'together',
+      baseline: servers[0]!.id,
+      rounds: 1,
+      seconds: 0.3,
+    },
+    entries: servers.map(({ id }) => ({
+      ...{ id, server: id, workers: 1, path: 'unix', workload: 'hello', connections: 4 },
+    })),
+  };
+  const { measured, absent } = await run([experiment], servers, () => {});
+  const { rows } = measured[0]!;
+  return { measured, rows, absent: absent.filter(({ what }) => what.startsWith('test')) };
+}
+
+describe('a server that', () => {
+  it('answers wrongly gets no figure, and the others get theirs', async () => {
+    const wrong = serving('wrong', `(_, response) => (${good('{"hello":"World"}')})`);
+    const { rows, absent } = await measure('startup', [right, wrong]);
+    assert.deepEqual(
+      rows.map(({ id }) => id),
+      ['right'],
+    );
+    assert.deepEqual(absent, [{ what: 'test: wrong', why: 'GET /: another body than is right' }]);
+  });
+
+  it('does not start is absent with the end of its log', async () => {
+    const broken = serving('broken', `(() => { throw new Error('out of order'); })()`);
+    const { rows, absent } = await measure('memory', [right, broken]);
+    assert.deepEqual(
+      rows.map(({ id }) => id),
+      ['right'],
+    );
+    assert.match(absent[0]!.why, /^waited for a good answer: it ended with 1: .*out of order/);
+  });
+
+  it('cannot be had is absent with the reason', async () => {
+    const { absent } = await measure('startup', [
+      right,
+      { ...right, id: 'none', missing: () => 'it is elsewhere' },
+    ]);
+    assert.deepEqual(absent, [{ what: 'test: none', why: 'it is elsewhere' }]);
+  });
+
+  it('cannot replace its workers is absent where that is measured', async () => {
+    const { absent, rows } = await measure('reload', [right]);
+    assert.deepEqual(rows, []);
+    assert.deepEqual(absent.at(-1), { what: 'test: right', why: 'it cannot replace its workers' });
+  });
+
+  it('errs under load has its errors counted, and gets no ratio', need('h2load'), async () => {
+    const flaky = serving(
+      'flaky',
+      `(_, response) => { response.statusCode = ${count} > 100 ? 500 : 200; ${good()}; }`,
+    );
+    const { rows, measured } = await measure('load', [right, flaky]);
+    assert.equal(rows[0]!.errors, 0);
+    assert.ok(rows[1]!.errors > 0);
+    const table = plainTables({
+      ...{ measured, absent: [], versions: {}, command: '', date: '' },
+      machine: { cpu: '', cpus: 1, memory: '', system: '' },
+    });
+    assert.match(table, /^flaky +[\d,]+ errors /m);
+  });
+
+  it('goes away under load has errors, and no figures from then on', need('h2load'), async () => {
+    const mortal = serving('mortal', `(_, response) => { ${good()}; if (${count} > 200) process.exit(); }`);
+    const { rows } = await measure('load', [right, mortal]);
+    assert.deepEqual(
+      rows.map(({ id, errors }) => [id, errors > 0]),
+      [
+        ['right', false],
+        ['mortal', true],
+      ],
+    );
+    assert.deepEqual(rows[1]!.figures.rate, [null]);
+  });
+});
