@@ -1,9 +1,11 @@
 /**
- * Writes what is made from the source: the tables of README.md, nginx/nginx.conf, and what editors know of config files.
- * Run by `npm run generate`; `generated.test.ts` checks that somebody did.
+ * Writes what is made from the source: the tables of README.md, nginx/nginx.conf, and what editors know of config files;
+ * and what is made from the results of the benchmark. Run by `npm run generate`; `generated.test.ts` checks that somebody did.
  */
-import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { RESULTS, type ResultFiles, readmePart, resultFiles } from '../../bench/report/readme.ts';
 import {
   markdownGunicorn,
   markdownHooks,
@@ -25,21 +27,24 @@ export interface Generated {
 
 /** Every generated file; reads, but writes nothing. */
 export function generated(): Generated[] {
+  const results = readResults();
   const wanted = {
-    'README.md': withTables(read('README.md')),
+    'README.md': withTables(read('README.md'), results),
     'nginx/nginx.conf': nginxConf(),
     'src/config/file-settings.ts': declaration(),
+    ...resultFiles(results),
   };
   return Object.entries(wanted).map(([file, wanted]) => ({ file, current: read(file), wanted }));
 }
 
-function withTables(readme: string): string {
+function withTables(readme: string, results: ResultFiles): string {
   const tables = {
     gunicorn: markdownGunicorn(),
     verbs: markdownVerbs(),
     pages: markdownPages(),
     hooks: markdownHooks(),
     settings: markdownReference(),
+    bench: readmePart(results),
   };
   return Object.entries(tables).reduce((text, [name, table]) => withTable(text, name, table), readme);
 }
@@ -55,6 +60,14 @@ export function withTable(text: string, name: string, table: string): string {
   const end = text.indexOf(last, begin);
   if (begin < 0 || end < 0) throw new Error(`README.md: expected ${first} and, after it, ${last}`);
   return `${text.slice(0, begin + first.length)}\n\n${table}\n\n${text.slice(end)}`;
+}
+
+function readResults(): ResultFiles {
+  if (!existsSync(pathOf(RESULTS))) return {};
+  const names = readdirSync(pathOf(RESULTS)).filter((name) => name.endsWith('.json'));
+  return Object.fromEntries(
+    names.sort().map((name) => [basename(name, '.json'), JSON.parse(read(`${RESULTS}/${name}`))]),
+  );
 }
 
 function pathOf(file: string): string {

@@ -1,0 +1,42 @@
+/**
+ * The lines in an experiment whose rows are the same servers with more and more of something, such as workers. Pure; the
+ * number that a row has is in `plan.ts`, drawing is left to `chart.ts`.
+ */
+import type { Entry, Experiment } from '../experiment.ts';
+import type { Measured, Row } from '../model.ts';
+import type { Growth, Line } from './chart.ts';
+import { figureOf, isOurs, mainMetric } from './verdict.ts';
+
+/** Lines over the number of each row, in ascending order. */
+export function growthOf(
+  measured: Measured,
+  { entries }: Pick<Experiment, 'entries'>,
+  over: { title: string; of(entry: Entry): number },
+): Growth {
+  const metric = mainMetric(measured);
+  const servers = new Map<string, { entry: Entry; row: Row }[]>();
+  for (const row of measured.rows) {
+    const entry = entries.find(({ id }) => id === row.id);
+    if (entry) servers.set(entry.server, [...(servers.get(entry.server) ?? []), { entry, row }]);
+  }
+  const lines = [...servers.values()].map(
+    (all): Line => ({
+      title: serverTitle(all[0]!),
+      isOurs: isOurs(all[0]!.row),
+      points: all
+        .map(({ entry, row }) => ({ at: over.of(entry), ...pointOf(row, metric.id) }))
+        .sort((a, b) => a.at - b.at),
+    }),
+  );
+  return { ...measured, metric, over: over.title, lines };
+}
+
+function pointOf(row: Row, metric: string): Omit<Line['points'][number], 'at'> {
+  const value = row.errors > 0 ? undefined : figureOf(row, metric);
+  return value === undefined ? {} : { value, isLimited: row.limitedByLoad === true };
+}
+
+/** Without what sets its rows apart. */
+function serverTitle({ entry, row }: { entry: Entry; row: Row }): string {
+  return entry.variant ? row.title.replace(`, ${entry.variant}`, '') : row.title;
+}

@@ -1,0 +1,168 @@
+/**
+ * The files that are made of result files: the part of README.md, its charts, and all tables. Pure; reading and writing
+ * them is the business of `test/support/generate.ts`.
+ */
+import type { Measured, Results } from '../model.ts';
+import { experiments as planned } from '../plan.ts';
+import { median, SPREAD_LIMIT, summary } from '../statistics.ts';
+import { barChart, lineChart } from './chart.ts';
+import { type ChosenColumn, type ChosenTable, charts, tables } from './chosen.ts';
+import { growthOf } from './growth.ts';
+import {
+  aboutMain,
+  aboutRatio,
+  type Column,
+  markdownTable,
+  nameColumn,
+  notesOf,
+  type Table,
+  tableOf,
+  withUnit,
+} from './table.ts';
+import { errorsText, figureCell, ratioCell, ratiosOf } from './verdict.ts';
+
+/** Results by the name of their file, such as `full` for `full.json`. */
+export type ResultFiles = Readonly<Record<string, Results>>;
+
+/** The folder of the result files and of what is made of them, below the root of the repository. */
+export const RESULTS = 'bench/results';
+
+/** What stands in README.md between the markers. */
+export function readmePart(files: ResultFiles): string {
+  if (Object.keys(files).length === 0) return 'There are no results yet.';
+  const found = experiments(files);
+  const pictures = charts
+    .filter(({ inReadme }) => inReadme)
+    .flatMap(({ experiment }) => found.get(experiment) ?? []);
+  const summaries = tables.flatMap((table) => summaryOf(table, found));
+  const notes = notesOf(summaries.flatMap(({ table }) => table.rows));
+  return [
+    ...summaries.flatMap(({ about, table }) => [about, markdownTable(table)]),
+    ...(notes.length > 0 ? [notes.map((note) => `- ${note}`).join('\n')] : []),
+    ...pictures.map((one) => picture(one, `${RESULTS}/`)),
+    ...Object.values(files).map(provenance),
+    `[All tables](${RESULTS}/tables.md), with latencies and CPU, say also what ≥, ≤ and ≈ are; – was not measured.`,
+  ].join('\n\n');
+}
+
+/** What is written beside the result files, by the path below the root of the repository; nothing without results. */
+export function resultFiles(files: ResultFiles): Record<string, string> {
+  if (Object.keys(files).length === 0) return {};
+  const found = experiments(files);
+  const pictures = charts.flatMap(({ experiment, over }) => {
+    const measured = found.get(experiment);
+    if (!measured) return [];
+    const plan = planned.find(({ id }) => id === experiment);
+    const svg = over && plan ? lineChart(growthOf(measured, plan, over)) : barChart(measured);
+    return [[`${RESULTS}/${experiment}.svg`, svg]];
+  });
+  return { ...Object.fromEntries(pictures), [`${RESULTS}/tables.md`]: allTables(files) };
+}
+
+/** By id; of those in several files the one that was measured last. */
+function experiments(files: ResultFiles): Map<string, Measured> {
+  const inTime = Object.values(files).sort((a, b) => a.date.localeCompare(b.date));
+  return new Map(inTime.flatMap(({ measured }) => measured.map((one) => [one.id, one] as const)));
+}
+
+const picture = ({ id, title }: Measured, folder = '') => `![${title}](${folder}${id}.svg)`;
+
+interface Summary {
+  /** What its figures are. */
+  about: string;
+  table: Table;
+}
+
+/** A table of several experiments; none if none of them was measured. */
+function summaryOf({ title, columns }: ChosenTable, found: ReadonlyMap<string, Measured>): Summary[] {
+  const shown = columns.flatMap((column) => {
+    const measured = found.get(column.experiment);
+    return measured ? [{ ...column, measured }] : [];
+  });
+  if (shown.length === 0) return [];
+  const ratio = shown.find(({ metric }) => metric === undefined);
+  const rows = new Map(shown.flatMap(({ measured }) => measured.rows.map((row) => [row.id, row] as const)));
+  return [
+    {
+      about: `${title}, ${ratio ? aboutMain(ratio.measured) : 'lower is better'}:`,
+      table: { columns: [nameColumn, ...shown.map(columnOf)], rows: [...rows.values()] },
+    },
+  ];
+}
+
+/** The ratio or the figure of whatever row of the experiment has the same id. */
+function columnOf({ title, metric, measured }: ChosenColumn & { measured: Measured }): Column {
+  const found = measured.metrics.find(({ id }) => id === metric);
+  return {
+    title: found ? withUnit({ ...found, title }) : title,
+    align: 'right',
+    cell: ({ id }) => {
+      const row = measured.rows.find((one) => one.id === id);
+      if (!row) return '–';
+      if (metric === undefined) return ratioCell(row, measured);
+      return row.errors > 0 ? errorsText(row) : figureCell(row, metric);
+    },
+  };
+}
+
+/** Where and when, with what, how noisy, what is missing, and how to do it again. */
+function provenance(results: Results): string {
+  const { command, date, machine, versions, absent } = results;
+  const { cpu, cpus, memory, system } = machine;
+  const noise = noiseOf(results);
+  return [
+    `Measured on ${date.slice(0, 10)} by \`${command}\` on ${cpu}, ${cpus} CPUs, ${memory}, ${system}, with ${list(versions)}.`,
+    ...(noise === undefined ? [] : [`The quartiles of a ratio are ${percent(noise)} apart (median).`]),
+    ...(absent.length === 0 ? [] : [`Not measured: ${absentText(absent)}.`]),
+  ].join(' ');
+}
+
+/** Those with the same reason together: `b (not installed); c, d (too slow)`. */
+function absentText(absent: Results['absent']): string {
+  const reasons = new Map<string, string[]>();
+  for (const { what, why } of absent) reasons.set(why, [...(reasons.get(why) ?? []), what]);
+  return [...reasons].map(([why, all]) => `${all.join(', ')} (${why.split('\n')[0]})`).join('; ');
+}
+
+/** The median spread of all ratios, as a part of 1; undefined without ratios. */
+function noiseOf({ measured }: Results): number | undefined {
+  const spreads = measured.flatMap((one) =>
+    one.rows
+      .filter(({ id }) => id !== one.baseline)
+      .flatMap((row) => summary(ratiosOf(row, one))?.spread ?? []),
+  );
+  return spreads.length === 0 ? undefined : median(spreads);
+}
+
+function percent(part: number): string {
+  return `${(100 * part).toFixed(1)} %`;
+}
+
+function list(versions: Results['versions']): string {
+  return Object.entries(versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ');
+}
+
+function allTables(files: ResultFiles): string {
+  return [
+    '# Everything that was measured',
+    `Made by \`npm run generate\` from the JSON files beside it. A ratio is that of a row to the baseline in the same round,
+the median of all rounds, with their quartiles; other figures are medians, with a ≈ where the rounds disagree, and
+what was lost and sent is added up. ≥ and ≤: the load generator was the limit. There is no ratio where the rounds
+disagree, which is where quartiles are more than ${100 * SPREAD_LIMIT} % apart, or where answers were wrong or did not come.`,
+    ...Object.entries(files).flatMap(([name, results]) => [
+      `## ${name}.json`,
+      provenance(results),
+      ...results.measured.flatMap((one) => [
+        `### ${one.title}`,
+        `${one.setting}. ${aboutRatio(one)}.`,
+        ...(charts.some(({ experiment }) => experiment === one.id) ? [picture(one)] : []),
+        markdownTable(tableOf(one)),
+      ]),
+    ]),
+    '',
+  ]
+    .join('\n\n')
+    .replace(/\n+$/, '\n');
+}

@@ -1,0 +1,115 @@
+/**
+ * What may be said of a row beside the baseline: a ratio, a bound of one, or why there is none. Pure; the arithmetic is
+ * in `statistics.ts`, how it is shown is the business of tables and charts.
+ */
+import type { Measured, Metric, Row, Series } from '../model.ts';
+import { agree, median, ratios, summary } from '../statistics.ts';
+
+export interface Ratio {
+  /** Of the ratios of all rounds, with the quartiles. */
+  median: number;
+  low: number;
+  high: number;
+  /** What is to be read before the number, where the load generator was the limit of one of the two. */
+  bound: '' | '≥ ' | '≤ ';
+}
+
+export type Verdict = Ratio | { why: string };
+
+export const isRatio = (verdict: Verdict): verdict is Ratio => 'median' in verdict;
+
+/** The row that ratios refer to; undefined if it was not measured. */
+export function baselineOf({ baseline, rows }: Measured): Row | undefined {
+  return rows.find(({ id }) => id === baseline);
+}
+
+/** What the baseline is called. */
+export function baselineTitle(measured: Measured): string {
+  return baselineOf(measured)?.title ?? measured.baseline;
+}
+
+/** `1 error`, `12 errors` */
+export function errorsText({ errors }: Row): string {
+  return errors === 1 ? '1 error' : `${errors.toLocaleString('en-US')} errors`;
+}
+
+/** Whether a row is of this server, or of a variant of it. */
+export const isOurs = ({ id }: Row): boolean => /^fasticorn(-|$)/.test(id);
+
+/** The metric whose ratio stands for the experiment: its first. */
+export function mainMetric({ id, metrics }: Measured): Metric {
+  const first = metrics[0];
+  if (!first) throw new Error(`${id}: an experiment without a metric`);
+  return first;
+}
+
+/** The row's ratio to the baseline, round by round; empty if either has none. */
+export function ratiosOf(row: Row, measured: Measured): Series {
+  const { id } = mainMetric(measured);
+  return ratios(row.figures[id] ?? [], baselineOf(measured)?.figures[id] ?? []);
+}
+
+/** What is to be said of the row's main metric. */
+export function verdictOf(row: Row, measured: Measured): Verdict {
+  const baseline = baselineOf(measured);
+  if (row.errors > 0) return { why: errorsText(row) };
+  if (!baseline) return { why: 'no baseline' };
+  if (baseline.errors > 0) return { why: 'errors in the baseline' };
+  const series = ratiosOf(row, measured);
+  const found = summary(series);
+  if (!found) return { why: '–' };
+  if (!agree(series)) return { why: 'rounds disagree' };
+  const bound = boundOf(row, baseline, mainMetric(measured));
+  return bound === undefined ? { why: 'limited by the load' } : { ...found, bound };
+}
+
+/** Undefined if nothing is known, as the load generator was the limit of both. */
+function boundOf(row: Row, baseline: Row, { better }: Metric): Ratio['bound'] | undefined {
+  if (row === baseline || better === 'lower') return '';
+  if (row.limitedByLoad) return baseline.limitedByLoad ? undefined : '≥ ';
+  return baseline.limitedByLoad ? '≤ ' : '';
+}
+
+/** The ratio, or why there is none. */
+export function ratioCell(row: Row, measured: Measured): string {
+  const verdict = verdictOf(row, measured);
+  return isRatio(verdict) ? ratioText(verdict) : verdict.why;
+}
+
+/** A ratio in two or three significant digits: `1.23`, `12.3`, `0.012`. */
+export function ratioText({ median, bound }: Ratio): string {
+  return bound + twoDecimals(median);
+}
+
+/** `1.20–1.26` */
+export function quartilesText({ low, high }: Ratio): string {
+  return `${twoDecimals(low)}–${twoDecimals(high)}`;
+}
+
+function twoDecimals(ratio: number): string {
+  if (ratio >= 10) return figureText(ratio);
+  return ratio >= 0.1 || ratio === 0 ? ratio.toFixed(2) : ratio.toPrecision(2);
+}
+
+/** What happened in each round and is added up: a median would hide it. */
+const COUNTS = ['lost', 'sent'];
+
+/** The median of a row's figures, or the sum of counts; undefined without any. */
+export function figureOf(row: Row, metric: string): number | undefined {
+  const figures = (row.figures[metric] ?? []).filter((one) => one !== null);
+  if (figures.length === 0) return undefined;
+  return COUNTS.includes(metric) ? figures.reduce((sum, one) => sum + one, 0) : median(figures);
+}
+
+/** `42,100`; `≈ 42,100` where the rounds disagree, and a dash for none. */
+export function figureCell(row: Row, metric: string): string {
+  const figure = figureOf(row, metric);
+  if (figure === undefined) return '–';
+  const isSure = COUNTS.includes(metric) || agree(row.figures[metric]!);
+  return isSure ? figureText(figure) : `≈ ${figureText(figure)}`;
+}
+
+/** A figure in at most three significant digits, thousands apart: `0.0123`, `1.2`, `42,100`. */
+export function figureText(value: number): string {
+  return value.toLocaleString('en-US', { maximumSignificantDigits: 3 });
+}
