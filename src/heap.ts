@@ -35,7 +35,7 @@ export function heapLimit(memory: number | undefined, workers: number, ownLimit:
  */
 export function semiSpace(memory: number, workers: number): number | undefined {
   const share = (memory - ARBITER) / workers;
-  return share >= 2 * GIB ? 64 : share >= GIB ? 32 : undefined;
+  return share >= 2 * GIB ? 64 : undefined;
 }
 
 /** What the log says about the limit. */

@@ -64,14 +64,13 @@ describe('the limit of a heap', () => {
 describe('the room for new objects', () => {
   const GIB = 1024 * MIB;
 
-  it('is larger than V8 would have it where each worker has a gigabyte', () => {
+  it('is larger than V8 would have it where each worker has two gigabytes', () => {
     assert.equal(semiSpace(24 * GIB, 2), 64);
-    assert.equal(semiSpace(4 * GIB, 2), 32);
-    assert.equal(semiSpace(3 * GIB, 2), 32);
+    assert.equal(semiSpace(5 * GIB, 2), 64);
   });
 
   it("is V8's own where memory is scarcer", () => {
-    assert.equal(semiSpace(2 * GIB, 2), undefined);
+    assert.equal(semiSpace(4 * GIB, 2), undefined);
     assert.equal(semiSpace(512 * MIB, 1), undefined);
     assert.equal(semiSpace(64 * GIB, 96), undefined);
   });
@@ -86,6 +85,7 @@ describe('the room for new objects', () => {
     for (const one of [
       launch(undefined, ['--node-options=--max-semi-space-size=8']),
       launch(undefined, [], { NODE_OPTIONS: '--min_semi_space_size=8' }),
+      launch(undefined, ['--node-options=--max-heap-size=256']),
       launch(undefined, [], {}, ['--max-semi-space-size=8']),
     ]) {
       assert.ok(!(await one).flags.includes('--max-semi-space-size=64'));

@@ -1,6 +1,6 @@
 /**
  * Keep-alive connections that nobody uses: they are closed after `--keep-alive`, which every answer promises, and no
- * other connection is closed for it.
+ * other connection is closed for it. What the app sets for a connection ends with its request.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -63,18 +63,6 @@ describe('For --keep-alive nobody closes', () => {
     assert.equal(connection.ended, false);
   });
 
-  it('a connection on which half a request has come', async (t) => {
-    const { connect } = await begin(t);
-    const connection = await connect();
-    connection.get('/');
-    await until(() => connection.answers === 1, 'the first answer');
-    connection.send('GET / HTTP/1.1\r\n');
-    await untilAnotherIsClosed(connect);
-    assert.equal(connection.ended, false);
-    connection.send('Host: localhost\r\n\r\n');
-    await until(() => connection.answers === 2, 'the second answer');
-  });
-
   it('a connection that was not used yet, which proxies open in advance', async (t) => {
     const { connect } = await begin(t);
     const connection = await connect();
@@ -82,6 +70,16 @@ describe('For --keep-alive nobody closes', () => {
     assert.equal(connection.ended, false);
     connection.get('/');
     await until(() => connection.answers === 1, 'the answer');
+  });
+
+  it("a connection that an earlier request had a timeout of the app's own on", async (t) => {
+    const { connect } = await begin(t);
+    const connection = await connect();
+    connection.get('/impatient');
+    await until(() => connection.answers === 1, 'the first answer');
+    connection.get('/never');
+    await untilAnotherIsClosed(connect);
+    assert.equal(connection.ended, false);
   });
 
   it('an event stream or a WebSocket', async (t) => {

@@ -94,6 +94,16 @@ describe("A request's logger", () => {
     }, 1);
   });
 
+  it('has other bindings than an id at once, and none is refused as by pino', () => {
+    same((root) => {
+      const bindings = { reqId: 'r-1', step: 1 };
+      const one = root.child(bindings, {});
+      bindings.step = 2;
+      one.info('one');
+      assert.throws(() => root.child(undefined as never, {}), /missing bindings/);
+    }, 1);
+  });
+
   it('is told of to who wants to hear of children', () => {
     same((root) => {
       let children = 0;

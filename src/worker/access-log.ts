@@ -138,7 +138,8 @@ function milliseconds(ms: number): string {
 
 /** What was sent on a connection since this was last asked: answers go out one after the other, also to pipelined requests. */
 function bytesSince(socket: Socket & { [kLogged]?: number }): number {
-  const all = socket.bytesWritten;
+  // A stream that an app has had the server take for a connection counts nothing.
+  const all = socket.bytesWritten ?? 0;
   const bytes = all - (socket[kLogged] ?? 0);
   socket[kLogged] = all;
   return bytes;

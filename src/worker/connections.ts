@@ -38,8 +38,6 @@ interface Connection {
   readonly pending: Exchange[];
   /** What had been read when the last answer was finished: anything beyond it belongs to a request to come. */
   settledBytes: number;
-  /** Whether there was an answer on it. */
-  used: boolean;
   /** When the last answer was finished, or the connection was made; milliseconds of a monotonic clock. */
   idleSince: number;
 }
@@ -173,27 +171,16 @@ export class Connections {
    */
   endIdle(since: number, longerThan: number): void {
     const due = performance.now() - longerThan;
-    this.#endWhereIdle(
-      ({ idleSince }) => Math.max(since, idleSince) <= due,
-      () => this.#arrivals?.endIdle(since, longerThan),
+    const found = [...this.#open.values()].filter(
+      (connection) => isIdle(connection) && Math.max(since, connection.idleSince) <= due,
     );
-  }
-
-  #endWhereIdle(isDue: (connection: Connection) => boolean, endOthers?: () => void): void {
-    const found = [...this.#open.values()].filter((connection) => isDue(connection) && isIdle(connection));
-    if (found.length === 0 && !(endOthers && this.#arrivals?.size)) return;
+    if (found.length === 0 && !this.#arrivals?.size) return;
     setImmediate(() =>
       setImmediate(() => {
-        endOthers?.();
+        this.#arrivals?.endIdle(since, longerThan);
         for (const connection of found) if (isIdle(connection)) end(connection);
       }),
     );
-  }
-
-  /** Ends connections of HTTP/1 that were of use once, and on which nothing has come for so many milliseconds since. */
-  endUnused(longerThan: number): void {
-    const due = performance.now() - longerThan;
-    this.#endWhereIdle(({ session, used, idleSince }) => used && !session && idleSince <= due);
   }
 
   /** Cuts everything that is still open, and returns how many of them were not idle. */
@@ -211,7 +198,6 @@ export class Connections {
       pending: [],
       // What was read already and is not waiting to be read again was no request.
       settledBytes: socket.bytesRead - socket.readableLength,
-      used: false,
       idleSince: performance.now(),
     };
     this.#open.set(socket, connection);
@@ -278,7 +264,6 @@ function announceEnd(session: Http2Session): void {
 function settle(connection: Connection, now: number): void {
   connection.settledBytes = connection.socket.bytesRead;
   connection.idleSince = now;
-  connection.used = true;
 }
 
 function isIdle({ pending, socket, session, settledBytes }: Connection): boolean {

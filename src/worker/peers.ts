@@ -41,7 +41,7 @@ const kUntrusted = Symbol('fasticorn.untrusted');
 const kClient = Symbol('fasticorn.client');
 
 /** A connection as we note down whose it is. */
-type Marked = { [kTcp]?: boolean; [kUntrusted]?: boolean; [kClient]?: Client };
+type Marked = { [kTcp]?: boolean; [kUntrusted]?: boolean; [kClient]?: Client; _peername?: object };
 
 /** Who is at the other end of a connection that somebody forwards. */
 interface Client {
@@ -113,7 +113,7 @@ export function identifyPeers(
   const identify = (socket: Socket & Marked) => {
     markSocket(socket, own);
     // Node asks the system for the address when it is first read, which is too late once the client is gone.
-    if (!socket[kTcp]) nameUnixPeer(socket);
+    if (!socket[kTcp]) socket._peername = UNIX_PEER;
     else if (!isAllowed(socket.remoteAddress)) distrust(socket);
   };
   if (connectionEvent(server) === 'secureConnection') {
@@ -152,13 +152,11 @@ export function clientOf(request: IncomingMessage): string {
   return hops.at(client) ?? '';
 }
 
-/** A Unix socket has no remote address, and libraries that read one crash on undefined. */
-function nameUnixPeer(socket: Socket): void {
-  Object.defineProperties(socket, {
-    remoteAddress: { value: '127.0.0.1', configurable: true },
-    remoteFamily: { value: 'IPv4', configurable: true },
-  });
-}
+/**
+ * What a Unix socket says of its peer: it has no remote address, and libraries that read one crash on undefined. Put where
+ * Node keeps what the system has said, as properties of its own would make every socket slow to use.
+ */
+const UNIX_PEER = { address: '127.0.0.1', family: 'IPv4' };
 
 /** Removes what a client that nobody trusts claims about itself, from every form in which Node shows headers. */
 export function stripForwarding(request: IncomingMessage): void {

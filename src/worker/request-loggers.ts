@@ -36,7 +36,7 @@ export function deferRequestLoggers(logger: Logger): void {
   Object.assign(logger, {
     child(this: Inner, bindings: object, options?: object) {
       // An app that makes one of its own has things to say, and may change what it gave us.
-      const isRequests = options !== undefined && isFastifys(options) && this.onChild === onChild;
+      const isRequests = isId(bindings) && isFastifys(options) && this.onChild === onChild;
       if (!isRequests) return child.call(this, bindings, options);
       const one = Object.create(prototypes.get(this) ?? prototypeFor(this)) as Inner;
       one[kBindings] = bindings;
@@ -45,8 +45,17 @@ export function deferRequestLoggers(logger: Logger): void {
   });
 }
 
+/** Whether these are the bindings of a request's logger: its id, under whatever name. */
+function isId(bindings: object | undefined): boolean {
+  let count = 0;
+  for (const name in bindings)
+    if (++count > 1 || typeof (bindings as Record<string, unknown>)[name] !== 'string') return false;
+  return count === 1;
+}
+
 /** Whether these are the options of a request's logger on a route without any: `{}`, or the level '' from Fastify 4. */
-function isFastifys(options: object): boolean {
+function isFastifys(options: object | undefined): boolean {
+  if (!options) return false;
   for (const name in options) if (name !== 'level' || (options as { level: unknown }).level) return false;
   return true;
 }

@@ -24,7 +24,6 @@ import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
 import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
-import { endUnused, promiseKeepAlive } from './keep-alive.ts';
 import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
 import { discourageClusters } from './node-cluster.ts';
@@ -150,7 +149,6 @@ class Worker {
       idleGrace: config.watch ? 0 : IDLE_GRACE,
       onSilent: () => report({ type: 'silent' }),
     };
-    endUnused(connections, config.keepAlive);
     if (config.requestTimeout > 0)
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     if (config.watch) reportLoaded();
@@ -327,7 +325,7 @@ function prepare(server: net.Server, addresses: readonly Address[], config: Conf
       '--http2 is for apps whose server we make: this one makes its own, with http2.createSecureServer() it could',
     );
   identifyPeers(server as Server, addresses, config.forwardedAllowIps);
-  promiseKeepAlive(server as Server, config.keepAlive);
+  (server as Server).keepAliveTimeout = config.keepAlive * 1000;
 }
 
 /** Says why the worker cannot serve, and ends. */

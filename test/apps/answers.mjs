@@ -11,6 +11,10 @@ export default async function answers(app) {
   });
   app.get('/streamed', (_request, reply) => reply.send(Readable.from(['a'.repeat(1000), 'b'.repeat(1000)])));
   app.get('/never', () => new Promise(() => {}));
+  app.get('/impatient', async (_request, reply) => {
+    reply.raw.setTimeout(50);
+    return 'in a hurry';
+  });
   app.get('/endless', (_request, reply) => {
     reply.hijack();
     reply.raw.writeHead(200);
