@@ -40,14 +40,14 @@ const FEW = ['fasticorn', 'bare-fastify', 'bare-http', 'gunicorn-uvicorn'];
 const PAIR = ['fasticorn', 'bare-fastify'];
 
 /** Of a load. */
-const loaded = { kind: 'load', layout: 'apart', baseline: 'bare-fastify', rounds: 5, seconds: 1 } as const;
+const loaded = { kind: 'load', layout: 'apart', baseline: 'bare-fastify', rounds: 7, seconds: 0.7 } as const;
 
 export const experiments: readonly Experiment[] = [
   {
     ...loaded,
     id: 'hello',
     title: 'Hello world, straight to the server',
-    rounds: 7,
+    rounds: 11,
     entries: rows([...OURS, ...BARE, ...CLUSTER, 'fastify-cli', 'pm2', 'watt', ...PYTHON]),
     quick: { rounds: 3, rows: [...OURS, ...BARE, 'cluster-round-robin'] },
   },
@@ -55,7 +55,7 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'nginx',
     title: 'Hello world behind nginx with a pool of connections',
-    rounds: 7,
+    rounds: 11,
     entries: rows(
       [
         'fasticorn',
@@ -102,7 +102,7 @@ export const experiments: readonly Experiment[] = [
     id: 'access-log',
     title: 'What an access log costs',
     baseline: 'fasticorn-no-log',
-    rounds: 9,
+    rounds: 15,
     entries: rows([...OURS, 'bare-fastify', 'bare-fastify-logger']),
   },
   {

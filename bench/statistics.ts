@@ -4,8 +4,8 @@
  */
 import type { Series } from './model.ts';
 
-/** Rounds agree if the half of them in the middle lies within this part of their median. */
-export const SPREAD_LIMIT = 0.15;
+/** Rounds agree if their median is known to this part of it. */
+export const UNSURE_LIMIT = 0.15;
 
 /** What a series comes to. */
 export interface Summary {
@@ -16,6 +16,8 @@ export interface Summary {
   high: number;
   /** The range between the quartiles, as a part of the median; 0 for a single figure. */
   spread: number;
+  /** How far off the median may well be, as a part of it: half of the notch that a box plot has, 1.57 × spread / √n. */
+  unsure: number;
 }
 
 /** The figure that `part` (0 to 1) of them are not above, interpolated between its neighbours; NaN for none. */
@@ -55,11 +57,12 @@ export function summary(series: Series): Summary | undefined {
   if (numbers.length === 0) return undefined;
   const middle = median(numbers);
   const [low, high] = [quantile(numbers, 0.25), quantile(numbers, 0.75)];
-  return { median: middle, low, high, spread: high === low ? 0 : (high - low) / Math.abs(middle) };
+  const spread = high === low ? 0 : (high - low) / Math.abs(middle);
+  return { median: middle, low, high, spread, unsure: (1.57 * spread) / Math.sqrt(numbers.length) };
 }
 
-/** Whether the rounds are near enough to each other to be summed up in one number. */
+/** Whether the rounds are near enough to each other, or enough of them, to be summed up in one number. */
 export function agree(series: Series): boolean {
   const all = summary(series);
-  return all !== undefined && all.spread <= SPREAD_LIMIT;
+  return all !== undefined && all.unsure <= UNSURE_LIMIT;
 }

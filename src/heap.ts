@@ -1,10 +1,8 @@
 /**
- * How large the heap of a worker may grow where memory is limited, and how much room its new objects get where it is not
- * scarce. Pure; what memory there is comes from `machine.ts`.
+ * How large the heap of a worker may grow where memory is limited. Pure; what the limit is comes from `machine.ts`.
  */
 
 const MIB = 1024 * 1024;
-const GIB = 1024 * MIB;
 
 /** What the arbiter needs itself. */
 const ARBITER = 64 * MIB;
@@ -26,19 +24,7 @@ export function heapLimit(memory: number | undefined, workers: number, ownLimit:
   return share < ownLimit ? Math.floor(share / MIB) : undefined;
 }
 
-/**
- * The --max-semi-space-size of each worker, in MiB. What a server makes for a request is garbage when that is answered;
- * V8's own size, made for browsers, is full so often that much of it is still in use then, and is copied. New objects
- * take up to three times that. Undefined where memory is too scarce, and for V8's own.
- *
- * @param memory what arbiter and workers have together, in bytes.
- */
-export function semiSpace(memory: number, workers: number): number | undefined {
-  const share = (memory - ARBITER) / workers;
-  return share >= 2 * GIB ? 64 : undefined;
-}
-
-/** What the log says about the limit. */
+/** What the log says about that. */
 export function heapNote(limit: number, memory: number, workers: number): string {
   return (
     `the heap of each worker is limited to ${limit} MiB (--max-old-space-size): ` +

@@ -8,17 +8,11 @@ import { basename } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { findApp } from './app-file.ts';
 import type { Loaded } from './config/load.ts';
-import {
-  limitsHeap,
-  sizesSemiSpace,
-  splitFlags,
-  stripsTypes,
-  typeScriptLoaderIn,
-} from './config/node-flags.ts';
+import { limitsHeap, splitFlags, stripsTypes, typeScriptLoaderIn } from './config/node-flags.ts';
 import { invalid } from './config/origin.ts';
 import type { Machine, SettingName } from './config/settings.ts';
 import { UserError } from './errors.ts';
-import { heapLimit, heapNote, semiSpace } from './heap.ts';
+import { heapLimit, heapNote } from './heap.ts';
 import { isTypeScript, type TypeScriptLoading, typeScriptLoading } from './typescript.ts';
 import { type Environment, readEnvFiles, workerEnv } from './worker-env.ts';
 
@@ -69,12 +63,9 @@ export async function prepareLaunch(
   const heap = limitsHeap(all)
     ? undefined
     : heapLimit(machine.memory, config.workers, getHeapStatistics().heap_size_limit);
-  const memory = machine.memory ?? machine.total;
-  const young = memory === undefined || sizesSemiSpace(all) ? undefined : semiSpace(memory, config.workers);
   return {
     flags: [
       ...execArgv,
-      ...(young === undefined ? [] : [`--max-semi-space-size=${young}`]),
       ...(heap === undefined ? [] : [`--max-old-space-size=${heap}`]),
       ...(typeScript || config.watch ? ['--enable-source-maps'] : []),
       ...(typeScript?.flags ?? []),

@@ -15,7 +15,6 @@ export function machine(): Machine {
   return {
     cpus: cpusWithin(availableParallelism(), quota),
     memory: memoryWithin(totalmem(), memoryLimitOf(readIfThere)),
-    total: totalmem(),
   };
 }
 

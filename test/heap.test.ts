@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { load } from '../src/config/load.ts';
-import { heapLimit, heapNote, semiSpace } from '../src/heap.ts';
+import { heapLimit, heapNote } from '../src/heap.ts';
 import { prepareLaunch } from '../src/launch.ts';
 import { fetchFrom } from './support/http.ts';
 import { CLI, Server, until } from './support/server.ts';
@@ -57,38 +57,6 @@ describe('the limit of a heap', () => {
       const { flags, notes } = await one;
       assert.ok(!flags.includes('--max-old-space-size=88'));
       assert.deepEqual(notes, []);
-    }
-  });
-});
-
-describe('the room for new objects', () => {
-  const GIB = 1024 * MIB;
-
-  it('is larger than V8 would have it where each worker has two gigabytes', () => {
-    assert.equal(semiSpace(24 * GIB, 2), 64);
-    assert.equal(semiSpace(5 * GIB, 2), 64);
-  });
-
-  it("is V8's own where memory is scarcer", () => {
-    assert.equal(semiSpace(4 * GIB, 2), undefined);
-    assert.equal(semiSpace(512 * MIB, 1), undefined);
-    assert.equal(semiSpace(64 * GIB, 96), undefined);
-  });
-
-  it('is what the operator says, wherever he says it, and counts with what a cgroup allows', async () => {
-    const launch = (memory: number | undefined, argv: string[], env = {}, execArgv: string[] = []) => {
-      const machine = { cpus: 2, memory, total: 24 * GIB };
-      return prepareLaunch(load(['-w', '2', ...argv], {}, machine), { env, execArgv, machine });
-    };
-    assert.deepEqual((await launch(undefined, [])).flags, ['--max-semi-space-size=64']);
-    assert.ok(!(await launch(GIB, [])).flags.some((flag) => /semi/.test(flag)));
-    for (const one of [
-      launch(undefined, ['--node-options=--max-semi-space-size=8']),
-      launch(undefined, [], { NODE_OPTIONS: '--min_semi_space_size=8' }),
-      launch(undefined, ['--node-options=--max-heap-size=256']),
-      launch(undefined, [], {}, ['--max-semi-space-size=8']),
-    ]) {
-      assert.ok(!(await one).flags.includes('--max-semi-space-size=64'));
     }
   });
 });

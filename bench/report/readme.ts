@@ -4,7 +4,7 @@
  */
 import type { Measured, Results } from '../model.ts';
 import { experiments as planned } from '../plan.ts';
-import { median, SPREAD_LIMIT, summary } from '../statistics.ts';
+import { median, summary, UNSURE_LIMIT } from '../statistics.ts';
 import { barChart, lineChart } from './chart.ts';
 import { type ChosenColumn, type ChosenTable, charts, tables } from './chosen.ts';
 import { growthOf } from './growth.ts';
@@ -150,7 +150,7 @@ function allTables(files: ResultFiles): string {
     `Made by \`npm run generate\` from the JSON files beside it. A ratio is that of a row to the baseline in the same round,
 the median of all rounds, with their quartiles; other figures are medians, with a ≈ where the rounds disagree, and
 what was lost and sent is added up. ≥ and ≤: the load generator was the limit. There is no ratio where the rounds
-disagree, which is where quartiles are more than ${100 * SPREAD_LIMIT} % apart, or where answers were wrong or did not come.`,
+disagree, which is where the median is not known to ${100 * UNSURE_LIMIT} %, or where answers were wrong or did not come.`,
     ...Object.entries(files).flatMap(([name, results]) => [
       `## ${name}.json`,
       provenance(results),

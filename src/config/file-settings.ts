@@ -114,7 +114,7 @@ export interface FileSettings {
   require?: string | readonly string[] | undefined;
   /**
    * Node flags of each worker, written as in NODE_OPTIONS, such as "--max-old-space-size=512
-   * --enable-source-maps". Default: none, but sizes of V8's heap that suit the memory there is.
+   * --enable-source-maps". Default: none, but a heap limit where memory is limited.
    */
   nodeOptions?: string | undefined;
   /**

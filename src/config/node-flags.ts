@@ -53,16 +53,6 @@ export function limitsHeap(flags: readonly string[]): boolean {
   );
 }
 
-/** Whether the room for new objects is decided by these. */
-export function sizesSemiSpace(flags: readonly string[]): boolean {
-  // Of the size of the whole heap it takes its part, and with that of the old generation it was not reckoned.
-  return flags.some((flag) =>
-    /^--((max|min)-semi-space-size|max-heap-size|optimize-for-size|lite-mode)(=|$)/.test(
-      flag.replaceAll('_', '-'),
-    ),
-  );
-}
-
 /** The first TypeScript loader among these, flags or names of modules. */
 export function typeScriptLoaderIn(words: readonly string[]): string | undefined {
   return TYPESCRIPT_LOADER.exec(words.join(' '))?.[1];

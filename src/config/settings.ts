@@ -37,8 +37,6 @@ export interface Machine {
   cpus: number;
   /** Bytes that the cgroups allow this process and its workers together; undefined without a limit. */
   memory?: number | undefined;
-  /** Bytes of memory that the machine has; undefined for who does not care. */
-  total?: number | undefined;
 }
 
 /**
@@ -261,7 +259,7 @@ export const settings = {
     flag: 'node-options',
     env: 'FASTICORN_NODE_OPTIONS',
     default: undefined,
-    defaultText: "none, but sizes of V8's heap that suit the memory there is",
+    defaultText: 'none, but a heap limit where memory is limited',
     help: 'Node flags of each worker, written as in NODE_OPTIONS, such as "--max-old-space-size=512 --enable-source-maps".',
     section: 'Workers',
     applies: 'workers',
