@@ -40,7 +40,7 @@ export interface LineWriterOptions {
 }
 
 /**
- * A destination for pino that never throws and never tears a line. Writes are synchronous, as in nginx: cheaper than
+ * A destination for lines that never throws and never tears a line. Writes are synchronous, as in nginx: cheaper than
  * a thread's, and nothing is on its way when the process ends.
  */
 export class LineWriter {

@@ -28,7 +28,8 @@ const recordsSchema = object({
 /** What the Fastify instance is made with. */
 export const options = { bodyLimit: 2 * 1024 * 1024 };
 
-export default async function workloads(app) {
+// fastify-cli takes only plugins with two parameters.
+export default async function workloads(app, _options) {
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   );

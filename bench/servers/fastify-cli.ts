@@ -5,7 +5,7 @@ import { launch, untilAnswers } from '../launch.ts';
 import type { Server } from '../model.ts';
 import { app } from './own-node.ts';
 
-const served = app('plugin.mjs');
+const served = app('fastify.mjs');
 
 const fastifyCli: Server = {
   id: 'fastify-cli',
