@@ -66,9 +66,9 @@ function write(log: LineSink, request: IncomingMessage, status: number, ms: numb
   // A few long pieces, most of them as in the line before: a line of many is slow to put together.
   log.write(
     head(Date.now()) +
-      quote(requestId(request), LIMITS.reqId) +
+      quotable(requestId(request), LIMITS.reqId) +
       beforeUrl(request.method ?? '') +
-      quote(request.url ?? '', LIMITS.url) +
+      quotable(request.url ?? '', LIMITS.url) +
       beforeBytes(status) +
       bytesSince(connectionOf(request)) +
       ',"ms":' +
@@ -90,9 +90,9 @@ function remembered<T>(make: (value: T) => string): (value: T) => string {
   };
 }
 
-const head = remembered((time: number) => `{"level":30,"time":${time},"pid":${process.pid},"reqId":`);
-const beforeUrl = remembered((method: string) => `,"method":${quote(method, LIMITS.method)},"url":`);
-const beforeBytes = remembered((status: number) => `,"status":${status},"bytes":`);
+const head = remembered((time: number) => `{"level":30,"time":${time},"pid":${process.pid},"reqId":"`);
+const beforeUrl = remembered((method: string) => `","method":"${quotable(method, LIMITS.method)}","url":"`);
+const beforeBytes = remembered((status: number) => `","status":${status},"bytes":`);
 
 let [lastAddress, lastAgent, lastReferer, lastTail] = ['', '', '', ''];
 
@@ -102,8 +102,8 @@ function tail(address: string, agent: string, referer: string): string {
     lastAgent = agent;
     lastReferer = referer;
     lastTail =
-      `,"remoteAddress":${quote(address, LIMITS.remoteAddress)},"userAgent":${quote(agent, LIMITS.userAgent)}` +
-      `,"referer":${quote(referer, LIMITS.referer)}}\n`;
+      `,"remoteAddress":"${quotable(address, LIMITS.remoteAddress)}"` +
+      `,"userAgent":"${quotable(agent, LIMITS.userAgent)}","referer":"${quotable(referer, LIMITS.referer)}"}\n`;
   }
   return lastTail;
 }
@@ -114,9 +114,12 @@ function addressOf(request: IncomingMessage, facts: RequestFacts | undefined): s
   return own || (facts?.ip ?? clientOf(request));
 }
 
-/** A text as JSON has it, in ASCII: then a line has as many bytes as characters, and nobody need count them. */
-function quote(text: string, most: number): string {
-  return isShortAndPlain(text, most) ? `"${text}"` : inAscii(clip(text, most, bytesInAscii));
+/**
+ * A text as JSON has it between quotes, in ASCII: then a line has as many bytes as characters, and nobody need count them.
+ * The quotes are part of the pieces around it.
+ */
+function quotable(text: string, most: number): string {
+  return isShortAndPlain(text, most) ? text : inAscii(clip(text, most, bytesInAscii)).slice(1, -1);
 }
 
 function inAscii(text: string): string {
@@ -132,9 +135,10 @@ function bytesInAscii(shown: string): number {
 function milliseconds(ms: number): string {
   const micros = Math.round(ms * 1000);
   const whole = Math.floor(micros / 1000);
-  const rest = micros - whole * 1000;
-  return rest === 0 ? `${whole}` : `${whole}.${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}`;
+  return whole + FRACTIONS[micros - whole * 1000]!;
 }
+
+const FRACTIONS = Array.from({ length: 1000 }, (_, n) => (n === 0 ? '' : `.${String(n).padStart(3, '0')}`));
 
 /** What was sent on a connection since this was last asked: answers go out one after the other, also to pipelined requests. */
 function bytesSince(socket: Socket & { [kLogged]?: number }): number {
