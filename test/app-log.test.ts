@@ -56,6 +56,18 @@ describe('The error log', () => {
     assert.match(line.err.stack, /^RangeError: too far.*\n {4}at .*logs\.mjs:\d+/);
   });
 
+  it('has the error of a response that could not be sent', async (t) => {
+    const server = await startServer(t, file);
+    await get(server, '/torn');
+    await until(() => messages(server).includes('request errored'), 'the error');
+    const line = server.log().find(({ msg }) => msg === 'request errored') as unknown as {
+      reqId: string;
+      err: { message: string };
+    };
+    assert.equal(line.reqId, 'the-id');
+    assert.equal(line.err.message, 'torn');
+  });
+
   for (const [level, expected] of [
     ['debug', ['a detail', 'said in a request', 'not good']],
     ['info', ['said in a request', 'not good']],

@@ -4,7 +4,8 @@
  */
 import { realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { FastifyInstance, FastifyServerOptions, LogController } from 'fastify';
+import type { FastifyInstance, FastifyServerOptions } from 'fastify';
+import { quietController } from './app-log.ts';
 import {
   type AnyFunction,
   type ExportedOptions,
@@ -53,8 +54,9 @@ export function fastifyFor(
     throw unloadable(
       `${spec}: its options set https or http2; that is up to --certfile and --http2, remove them`,
     );
-  const { create, version, LogController } = fastifyOf(file);
-  const app = create(serverOptions(options, defaults, { version, LogController }, http2));
+  const framework = fastifyOf(file);
+  const { create, version } = framework;
+  const app = create(serverOptions(options, defaults, framework, http2));
   const given = { ...options, ...extra } as { skipOverride?: boolean };
   return {
     app,
@@ -107,17 +109,19 @@ function onlyPlugin(plugin: AnyFunction, spec: string): AnyFunction {
 function serverOptions(
   options: ExportedOptions,
   defaults: ServerDefaults,
-  { version, LogController }: Omit<Framework, 'create'>,
+  { create, version }: Framework,
   http2: boolean,
 ): FastifyServerOptions {
   const { logger, ...rest } = defaults;
+  // From Fastify 5.12 on.
+  const { LogController }: Partial<Pick<typeof create, 'LogController'>> = create;
   // Version 5 takes a finished logger under a name of its own, and refuses it under the old one.
   const ownLogger = 'logger' in options || 'loggerInstance' in options;
   const ours = ownLogger ? {} : version >= 5 ? { loggerInstance: logger } : { logger };
   return {
     ...rest,
     ...ours,
-    ...(LogController && !ownLogger ? { logController: quiet(LogController, options) } : {}),
+    ...(LogController && !ownLogger ? { logController: quietController(LogController, options) } : {}),
     // The certificate is not the server's business: its connections come secured.
     ...(http2 ? { http2: true, https: { allowHTTP1: true } } : {}),
     // Fastify asks the header first, and an app that makes its own ids wants to be asked.
@@ -128,25 +132,9 @@ function serverOptions(
   } as FastifyServerOptions;
 }
 
-/**
- * What decides which lines Fastify writes by itself: those that `app-log.ts` would drop are not even begun, as each request
- * would pay for that. From Fastify 5.12 on.
- */
-function quiet(Base: typeof LogController, options: ExportedOptions): LogController {
-  class Quiet extends Base {
-    override incomingRequest(): void {}
-    override requestCompleted(...args: Parameters<LogController['requestCompleted']>): void {
-      if (args[0]) super.requestCompleted(...args);
-    }
-  }
-  // As Fastify would make its own.
-  return new Quiet(options as ConstructorParameters<typeof LogController>[0]);
-}
-
 interface Framework {
   create: typeof import('fastify').fastify;
   version: number;
-  LogController: typeof LogController | undefined;
 }
 
 /** The app's own Fastify if it has one, as its plugins were made for that version; otherwise ours. */
@@ -154,9 +142,10 @@ function fastifyOf(file: string): Framework {
   for (const require of [createRequire(realpathSync(file)), createRequire(import.meta.url)]) {
     try {
       const { version } = require('fastify/package.json') as { version: string };
-      const create = require('fastify') as typeof import('fastify').fastify;
-      const { LogController } = create as Partial<Pick<typeof import('fastify'), 'LogController'>>;
-      return { create, version: Number.parseInt(version, 10), LogController };
+      return {
+        create: require('fastify') as typeof import('fastify').fastify,
+        version: Number.parseInt(version, 10),
+      };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
     }

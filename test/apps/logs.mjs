@@ -10,6 +10,10 @@ export default async function logs(app) {
   app.get('/boom', async () => {
     throw new RangeError('too far\u001b[2J');
   });
+  app.get('/torn', async (_request, reply) => {
+    reply.raw.emit('error', new RangeError('torn'));
+    return 'hello';
+  });
   app.get('/odd', async (request) => {
     request.log.error({ err: null, req: 'text' }, 'odd fields');
     request.log.error({ err: 'just text', req: {}, res: {} }, 'odd fields');
