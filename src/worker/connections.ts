@@ -8,6 +8,7 @@ import type * as net from 'node:net';
 import type { Socket } from 'node:net';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
+import { Bag } from './bag.ts';
 import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
 import { join } from './join.ts';
@@ -42,6 +43,10 @@ interface Connection {
   idleSince: number;
 }
 
+/** Where a socket has its connection, until it is closed. */
+const kConnection = Symbol('fasticorn.connection');
+type Watched = { [kConnection]?: Connection | undefined };
+
 /** Connections that no server is to see yet: see `entrance.ts`. */
 export type Arrivals = Pick<Entrance, 'size' | 'busy' | 'lost' | 'endIdle' | 'destroyAll'>;
 
@@ -55,7 +60,7 @@ export type OnOver = (
 
 /** Watches the connections of HTTP servers. */
 export class Connections {
-  readonly #open = new Map<Socket, Connection>();
+  readonly #open = new Bag<Connection>();
   readonly #sessions = new WeakMap<Http2Session, Connection>();
   readonly #onOver: OnOver | undefined;
   readonly #arrivals: Arrivals | undefined;
@@ -108,7 +113,7 @@ export class Connections {
   /** Connections with a request in flight or half received, WebSockets and event streams among them. */
   get busy(): number {
     let busy = this.#arrivals?.busy ?? 0;
-    for (const connection of this.#open.values()) if (!isIdle(connection)) busy++;
+    for (const connection of this.#open) if (!isIdle(connection)) busy++;
     return busy;
   }
 
@@ -125,7 +130,7 @@ export class Connections {
   /** The requests in flight, the oldest first, at most 100. */
   listInFlight(): InFlight[] {
     const now = performance.now();
-    return [...this.#open.values()]
+    return [...this.#open]
       .flatMap(({ pending }) => pending)
       .sort((one, other) => one.began - other.began)
       .slice(0, MOST_LISTED)
@@ -149,7 +154,7 @@ export class Connections {
   overdue(longerThan: number): Exchange[] {
     const due = performance.now() - longerThan;
     const found: Exchange[] = [];
-    for (const { pending, session } of this.#open.values()) {
+    for (const { pending, session } of this.#open) {
       const first = session ? pending : pending.slice(0, 1);
       found.push(...first.filter(({ began }) => began <= due));
     }
@@ -159,7 +164,7 @@ export class Connections {
   /** From now on every response says that it is the last on its connection. */
   closeAfterResponse(): void {
     this.#closing = true;
-    for (const connection of this.#open.values()) {
+    for (const connection of this.#open) {
       if (connection.session) announceEnd(connection.session);
       for (const exchange of connection.pending) makeLast(connection, exchange);
     }
@@ -171,7 +176,7 @@ export class Connections {
    */
   endIdle(since: number, longerThan: number): void {
     const due = performance.now() - longerThan;
-    const found = [...this.#open.values()].filter(
+    const found = [...this.#open].filter(
       (connection) => isIdle(connection) && Math.max(since, connection.idleSince) <= due,
     );
     if (found.length === 0 && !this.#arrivals?.size) return;
@@ -187,7 +192,7 @@ export class Connections {
   destroyAll(): number {
     const { busy } = this;
     this.#arrivals?.destroyAll();
-    for (const { socket, session } of this.#open.values()) (session ?? socket).destroy();
+    for (const { socket, session } of this.#open) (session ?? socket).destroy();
     return busy;
   }
 
@@ -200,9 +205,12 @@ export class Connections {
       settledBytes: socket.bytesRead - socket.readableLength,
       idleSince: performance.now(),
     };
-    this.#open.set(socket, connection);
-    socket.once('close', () => {
-      this.#open.delete(socket);
+    this.#open.add(connection);
+    (socket as Watched)[kConnection] = connection;
+    // It comes once, and `once` costs a wrapper and its removal.
+    socket.on('close', () => {
+      this.#open.delete(connection);
+      (socket as Watched)[kConnection] = undefined;
       // Node closes the response that it was sending, and forgets those of pipelined requests behind it.
       for (const exchange of [...connection.pending]) this.#end(connection, exchange);
     });
@@ -218,7 +226,7 @@ export class Connections {
   /** The connection of a request; on HTTP/2 many share one. */
   #of(request: IncomingMessage): Connection | undefined {
     const stream = streamOf(request);
-    if (!stream) return this.#open.get(request.socket);
+    if (!stream) return (request.socket as Watched | undefined)?.[kConnection];
     const connection = stream.session && this.#sessions.get(stream.session);
     if (connection) carriedBy(request, connection.socket);
     return connection;
@@ -232,16 +240,18 @@ export class Connections {
     connection.pending.push(exchange);
     this.#begun++;
     if (this.#closing) makeLast(connection, exchange);
-    // It comes once, and `once` costs a wrapper for each request.
     response.on('close', () => this.#end(connection, exchange));
   }
 
   #end(connection: Connection, exchange: Exchange): void {
-    const index = connection.pending.indexOf(exchange);
+    const { pending } = connection;
+    const index = pending.indexOf(exchange);
     if (index < 0) return;
     const { request, response, began } = exchange;
     const now = performance.now();
-    connection.pending.splice(index, 1);
+    // Nearly always the only one, and `splice` makes an array each time.
+    if (index === pending.length - 1) pending.pop();
+    else pending.splice(index, 1);
     this.#over++;
     settle(connection, now);
     // An answer that was given before the whole body had come: the rest of the body is no new request.

@@ -8,6 +8,7 @@ import * as tls from 'node:tls';
 import type { Address } from '../address.ts';
 import type { Logger } from '../log.ts';
 import type { TlsIdentity } from '../protocol.ts';
+import { Bag } from './bag.ts';
 import { membershipIn } from './networks.ts';
 import { connectionEvent, isOverTcp, markSocket, nameClient, rawOf } from './peers.ts';
 import { ProxyHeaderError, readProxyHeader } from './proxy-header.ts';
@@ -32,6 +33,7 @@ export interface EntranceOptions {
 
 /** A connection that has not come in yet. */
 interface Visitor {
+  readonly socket: Socket;
   readonly enter: (socket: Socket) => void;
   readonly timer: NodeJS.Timeout;
   readonly since: number;
@@ -41,6 +43,10 @@ interface Visitor {
   isShaking: boolean;
 }
 
+/** Where a socket has its visitor, until that is in or gone. */
+const kVisitor = Symbol('fasticorn.visitor');
+type Waiting = { [kVisitor]?: Visitor | undefined };
+
 /** Lets connections in. */
 export class Entrance {
   readonly #log: Logger;
@@ -48,7 +54,7 @@ export class Entrance {
   readonly #http2: boolean;
   readonly #isProxy: ((address: string | undefined) => boolean) | undefined;
   readonly #tls: tls.Server | undefined;
-  readonly #waiting = new Map<Socket, Visitor>();
+  readonly #waiting = new Bag<Visitor>();
   #lost = 0;
   #warnedAt = Number.NEGATIVE_INFINITY;
 
@@ -92,7 +98,7 @@ export class Entrance {
   /** Those of them whose client has begun to speak. */
   get busy(): number {
     let busy = 0;
-    for (const [socket, visitor] of this.#waiting) if (hasSpoken(socket, visitor)) busy++;
+    for (const visitor of this.#waiting) if (hasSpoken(visitor)) busy++;
     return busy;
   }
 
@@ -107,8 +113,9 @@ export class Entrance {
    */
   endIdle(since: number, longerThan: number): void {
     const due = performance.now() - longerThan;
-    for (const [socket, visitor] of this.#waiting) {
-      const asksNothing = visitor.isShaking || !hasSpoken(socket, visitor);
+    for (const visitor of this.#waiting) {
+      const { socket } = visitor;
+      const asksNothing = visitor.isShaking || !hasSpoken(visitor);
       if (asksNothing && Math.max(since, visitor.since) <= due) socket.end(() => socket.destroy());
     }
   }
@@ -116,7 +123,7 @@ export class Entrance {
   /** Cuts everything that is still on its way in, and returns how many had begun to speak. */
   destroyAll(): number {
     const { busy } = this;
-    for (const socket of this.#waiting.keys()) socket.destroy();
+    for (const { socket } of this.#waiting) socket.destroy();
     return busy;
   }
 
@@ -132,8 +139,10 @@ export class Entrance {
       socket.destroy();
     }, this.#patience);
     timer.unref();
-    const visitor: Visitor = { enter, timer, since: performance.now(), settledBytes: 0, isShaking: false };
-    this.#waiting.set(socket, visitor);
+    const since = performance.now();
+    const visitor: Visitor = { socket, enter, timer, since, settledBytes: 0, isShaking: false };
+    this.#waiting.add(visitor);
+    (socket as Waiting)[kVisitor] = visitor;
     socket.once('close', () => {
       if (this.#leave(socket)) this.#lost++;
     });
@@ -155,10 +164,11 @@ export class Entrance {
 
   /** Returns what waits of a connection, which waits no longer. */
   #leave(socket: Socket): Visitor | undefined {
-    const visitor = this.#waiting.get(socket);
+    const visitor = (socket as Waiting)[kVisitor];
     if (!visitor) return undefined;
     clearTimeout(visitor.timer);
-    this.#waiting.delete(socket);
+    this.#waiting.delete(visitor);
+    (socket as Waiting)[kVisitor] = undefined;
     return visitor;
   }
 
@@ -218,6 +228,6 @@ export class Entrance {
   }
 }
 
-function hasSpoken(socket: Socket, { settledBytes }: Visitor): boolean {
+function hasSpoken({ socket, settledBytes }: Visitor): boolean {
   return socket.bytesRead > settledBytes;
 }
