@@ -19,7 +19,7 @@ import { errorCode } from './errors.ts';
 /** The most bytes that go out in one write: PIPE_BUF on Linux, up to which writes to a pipe are atomic. */
 export const MAX_LINE = 4096;
 /** The same for a regular file that is open for appending: such writes are atomic whatever their size, and fewer are cheaper. */
-const MAX_APPEND = 16 * 1024;
+const MAX_APPEND = 64 * 1024;
 
 /** How long a buffered line may wait, in milliseconds. */
 const FLUSH_EVERY = 1000;
@@ -47,9 +47,8 @@ export class LineWriter {
   #fd: number;
   #maxWrite: number;
   readonly #options: LineWriterOptions;
-  /** Lines in chunks of what goes out in one write; a chunk always ends with a line's end. */
-  #chunks: string[] = [];
-  #lastChunkBytes = 0;
+  /** Lines in chunks of what goes out in one write. */
+  readonly #chunks: Chunk[] = [];
   #pendingBytes = 0;
   /** The chunk that is being written, and how much of it is: its rest must go out before anything else. */
   #current: Buffer | undefined;
@@ -76,13 +75,11 @@ export class LineWriter {
       return;
     }
     this.#pendingBytes += bytes;
-    if (this.#chunks.length > 0 && this.#lastChunkBytes + bytes <= this.#maxWrite) {
-      this.#chunks[this.#chunks.length - 1] += line;
-      this.#lastChunkBytes += bytes;
-    } else {
-      this.#chunks.push(line);
-      this.#lastChunkBytes = bytes;
-    }
+    const last = this.#chunks.at(-1);
+    if (last && last.bytes + bytes <= this.#maxWrite) {
+      last.text += line;
+      last.bytes += bytes;
+    } else this.#chunks.push({ text: line, bytes });
     if (!this.#options.buffered) this.#writeNow();
     else {
       if (this.#chunks.length > 1 && !this.#trouble) this.#writeNow(1);
@@ -138,7 +135,7 @@ export class LineWriter {
   }
 
   #next(leave: number): Buffer | undefined {
-    if (!this.#current && this.#chunks.length > leave) this.#current = Buffer.from(this.#chunks.shift()!);
+    if (!this.#current && this.#chunks.length > leave) this.#current = encoded(this.#chunks.shift()!);
     return this.#current;
   }
 
@@ -184,6 +181,17 @@ export class LineWriter {
     }, delay);
     this.#timer.unref();
   }
+}
+
+/** Some lines, which end with the last one's end, and what they take in UTF-8. */
+interface Chunk {
+  text: string;
+  bytes: number;
+}
+
+/** As many bytes as characters: then it is ASCII, of which Latin-1 makes the same without looking at it. */
+function encoded({ text, bytes }: Chunk): Buffer {
+  return Buffer.from(text, bytes === text.length ? 'latin1' : 'utf8');
 }
 
 function maxWriteTo(fd: number, { buffered, ownFile }: LineWriterOptions): number {

@@ -45,7 +45,7 @@ export function requestId(request: IncomingMessage): string {
 
 /** Returns what writes the line of a request that is over. */
 export function accessLine(log: LineSink): OnOver {
-  return (request, response, began, over) => write(log, request, statusOf(request, response), over - began);
+  return (request, response, began, over) => write(log, request, statusOf(request, response), began, over);
 }
 
 /** Writes a line for each upgraded connection when it ends. */
@@ -57,61 +57,63 @@ export function logUpgrades(server: Server, log: LineSink): void {
 export function logUpgrade(request: IncomingMessage, socket: Duplex, log: LineSink): void {
   const began = performance.now();
   const status = statusWrittenTo(socket);
-  socket.once('close', () => write(log, request, status(), performance.now() - began));
+  socket.once('close', () => write(log, request, status(), began, performance.now()));
 }
 
-function write(log: LineSink, request: IncomingMessage, status: number, ms: number): void {
+function write(log: LineSink, request: IncomingMessage, status: number, began: number, over: number): void {
   const facts = (request as { [kFacts]?: RequestFacts })[kFacts];
   const { headers } = request;
+  const socket = connectionOf(request);
   // A few long pieces, most of them as in the line before: a line of many is slow to put together.
   log.write(
-    head(Date.now()) +
-      quotable(requestId(request), LIMITS.reqId) +
+    head(timeOf(over)) +
+      quotable(String(facts?.id ?? headers['x-request-id'] ?? ''), LIMITS.reqId) +
       beforeUrl(request.method ?? '') +
       quotable(request.url ?? '', LIMITS.url) +
-      beforeBytes(status) +
-      bytesSince(connectionOf(request)) +
-      ',"ms":' +
-      milliseconds(ms) +
-      tail(addressOf(request, facts), headers['user-agent'] ?? '', headers.referer ?? ''),
+      beforeMs(status, bytesSince(socket)) +
+      milliseconds(over - began) +
+      tail(addressOf(request, socket, facts), headers['user-agent'] ?? '', headers.referer ?? ''),
   );
 }
 
-/** Remembers the last result of a function for the same argument. */
-function remembered<T>(make: (value: T) => string): (value: T) => string {
-  let last: T | undefined;
+/** Remembers the last result of a function for the same arguments. */
+function remembered<A, B = void, C = void>(make: (one: A, two: B, three: C) => string) {
+  let [lastOne, lastTwo, lastThree]: [A?, B?, C?] = [];
   let made = '';
-  return (value) => {
-    if (value !== last) {
-      made = make(value);
-      last = value;
+  return (one: A, two: B, three: C): string => {
+    if (one !== lastOne || two !== lastTwo || three !== lastThree || made === '') {
+      made = make(one, two, three);
+      [lastOne, lastTwo, lastThree] = [one, two, three];
     }
     return made;
   };
 }
-
 const head = remembered((time: number) => `{"level":30,"time":${time},"pid":${process.pid},"reqId":"`);
 const beforeUrl = remembered((method: string) => `","method":"${quotable(method, LIMITS.method)}","url":"`);
-const beforeBytes = remembered((status: number) => `","status":${status},"bytes":`);
-
-let [lastAddress, lastAgent, lastReferer, lastTail] = ['', '', '', ''];
-
-function tail(address: string, agent: string, referer: string): string {
-  if (address !== lastAddress || agent !== lastAgent || referer !== lastReferer || lastTail === '') {
-    lastAddress = address;
-    lastAgent = agent;
-    lastReferer = referer;
-    lastTail =
-      `,"remoteAddress":"${quotable(address, LIMITS.remoteAddress)}"` +
-      `,"userAgent":"${quotable(agent, LIMITS.userAgent)}","referer":"${quotable(referer, LIMITS.referer)}"}\n`;
-  }
-  return lastTail;
-}
+const beforeMs = remembered((status: number, bytes: number) => `","status":${status},"bytes":${bytes},"ms":`);
+const tail = remembered(
+  (address: string, agent: string, referer: string) =>
+    `,"remoteAddress":"${quotable(address, LIMITS.remoteAddress)}"` +
+    `,"userAgent":"${quotable(agent, LIMITS.userAgent)}","referer":"${quotable(referer, LIMITS.referer)}"}\n`,
+);
 
 /** The client; where nobody has forwarded a request, asking the framework would only cost time. */
-function addressOf(request: IncomingMessage, facts: RequestFacts | undefined): string {
-  const own = request.headers['x-forwarded-for'] === undefined && connectionOf(request).remoteAddress;
+function addressOf(request: IncomingMessage, socket: Socket, facts: RequestFacts | undefined): string {
+  const own = request.headers['x-forwarded-for'] === undefined && socket.remoteAddress;
   return own || (facts?.ip ?? clientOf(request));
+}
+
+/** How often the clocks are compared, in milliseconds: reading one can cost as much as half a line. */
+const COMPARE_EVERY = 1000;
+let [comparedAt, difference] = [Number.NEGATIVE_INFINITY, 0];
+
+/** The time of day at a time of the monotonic clock that has just been. */
+function timeOf(monotonic: number): number {
+  if (monotonic - comparedAt > COMPARE_EVERY) {
+    comparedAt = monotonic;
+    difference = Date.now() - monotonic;
+  }
+  return Math.round(monotonic + difference);
 }
 
 /**
