@@ -24,7 +24,7 @@ import { nearest } from './config/spelling.ts';
 import { configure, startDirectory } from './configuration.ts';
 import { ExitCode, UserError } from './errors.ts';
 import { prepareLaunch } from './launch.ts';
-import { checkLogs, createLogs, type Logger, openErrorLog } from './log.ts';
+import { checkLogs, createLogs, type Logger, onDemand, openErrorLog } from './log.ts';
 import { machine } from './machine.ts';
 import { MANIFEST } from './places.ts';
 import { ACTIVATION, activatedSockets } from './socket-activation.ts';
@@ -84,7 +84,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   if (credentials) createLogs(config, credentials);
   const launch = await launchOf(loaded);
   const log = openErrorLog(config);
-  const { logger, flushSync } = log;
+  const logger = onDemand(log);
   // Before anything is bound, or anybody replaced.
   readTlsIdentity(config);
   const office = new Office({ config, predecessor: before, log: logger });
@@ -105,7 +105,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
       listeners,
       pathEvents: events,
       office,
-      log,
+      log: { logger, flushSync: log.flushSync, reopen: log.reopen },
       predecessor: before,
     },
     reconfigure: async (running, signal) => {
@@ -117,7 +117,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
     onTerminal: isatty(0) || isatty(1) || isatty(2),
   });
   const exitCode = await arbiter.run();
-  flushSync();
+  log.flushSync();
   const { errorLogfile } = config;
   if (exitCode !== ExitCode.ok && errorLogfile !== '-')
     complain(`fasticorn: could not start: see ${errorLogfile}`);

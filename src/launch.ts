@@ -5,7 +5,6 @@
 import { execFile } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { basename } from 'node:path';
-import { getHeapStatistics } from 'node:v8';
 import { findApp } from './app-file.ts';
 import type { Loaded } from './config/load.ts';
 import { limitsHeap, splitFlags, stripsTypes, typeScriptLoaderIn } from './config/node-flags.ts';
@@ -60,9 +59,11 @@ export async function prepareLaunch(
   const preloads = [...requires.map(flagOf('require')), ...imports.map(flagOf('import'))];
   const all = [...execArgv, ...words(env.NODE_OPTIONS), ...given, ...preloads];
   const typeScript = loadingOf(loaded.app, directory, all);
-  const heap = limitsHeap(all)
-    ? undefined
-    : heapLimit(machine.memory, config.workers, getHeapStatistics().heap_size_limit);
+  const { memory } = machine;
+  const heap =
+    memory === undefined || limitsHeap(all)
+      ? undefined
+      : heapLimit(memory, config.workers, await ownHeapLimit());
   return {
     flags: [
       ...execArgv,
@@ -76,12 +77,18 @@ export async function prepareLaunch(
     env: typeScript ? { FASTIFY_AUTOLOAD_TYPESCRIPT: '1', ...env } : env,
     notes: [
       ...(typeScript ? [typeScript.note] : []),
-      ...(heap === undefined ? [] : [heapNote(heap, machine.memory!, config.workers)]),
+      ...(heap === undefined ? [] : [heapNote(heap, memory!, config.workers)]),
     ],
   };
 }
 
 const flagOf = (name: string) => (value: string) => `--${name}=${value}`;
+
+/** The limit that V8 chooses by itself, in bytes. Most machines have no other, and need not load this. */
+async function ownHeapLimit(): Promise<number> {
+  const { getHeapStatistics } = await import('node:v8');
+  return getHeapStatistics().heap_size_limit;
+}
 
 /** The flags in NODE_OPTIONS. What is wrong there Node says itself. */
 function words(text: string | undefined): string[] {

@@ -6,13 +6,15 @@ import { accessSync, closeSync, constants, existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { isatty } from 'node:tty';
-import { type DestinationStream, type Logger, pino } from 'pino';
+import type { DestinationStream, Logger } from 'pino';
 import type { PrettyOptions } from 'pino-pretty';
 import type { Config } from './config/settings.ts';
 import { UserError } from './errors.ts';
 import { createLog, LineWriter, openLog } from './line-writer.ts';
 
 export type { Logger };
+
+const require = createRequire(import.meta.url);
 
 /** What the logs need of the configuration. */
 export type LogSettings = Pick<Config, 'errorLogfile' | 'accessLogfile' | 'logLevel' | 'pretty'> &
@@ -36,7 +38,8 @@ interface OpenFile {
 
 /** A log for what pino writes. */
 export interface OpenLog extends OpenFile {
-  logger: Logger;
+  /** Made when it is first asked for. */
+  readonly logger: Logger;
 }
 
 /** A log for finished lines. */
@@ -57,7 +60,30 @@ export function openErrorLog(
   const fd =
     settings.errorLogfile === '-' ? 2 : open('--error-logfile', settings.errorLogfile, isWary(settings));
   const writer = new LineWriter(fd, { buffered: false, ownFile: settings.errorLogfile !== '-' });
-  const logger = pino(
+  let logger: Logger | undefined;
+  const made = () => {
+    logger ??= loggerFor(settings, fd, writer, fields, isNoise);
+    return logger;
+  };
+  return {
+    get logger() {
+      return made();
+    },
+    flushSync: () => writer.flushSync(),
+    reopen: () => reopen(writer, '--error-logfile', settings, made()),
+  };
+}
+
+function loggerFor(
+  settings: LogSettings,
+  fd: number,
+  writer: LineWriter,
+  fields: Record<string, unknown>,
+  isNoise: (args: readonly unknown[]) => boolean,
+): Logger {
+  // Not before it is needed: it takes a fifth of the time until the arbiter starts its workers.
+  const { pino } = require('pino') as typeof import('pino');
+  return pino(
     {
       level: settings.logLevel,
       base: { pid: process.pid, ...fields },
@@ -69,11 +95,11 @@ export function openErrorLog(
     },
     isPretty(settings, fd) ? formatted(writer, prettyError(isatty(fd))) : writer,
   );
-  return {
-    logger,
-    flushSync: () => writer.flushSync(),
-    reopen: () => reopen(writer, '--error-logfile', settings, logger),
-  };
+}
+
+/** Stands for the logger of a log without asking for it before it has something to say. */
+export function onDemand(log: OpenLog): Logger {
+  return new Proxy({} as Logger, { get: (_, property) => Reflect.get(log.logger, property) as unknown });
 }
 
 /**
@@ -186,7 +212,7 @@ function formatted(writer: LineWriter, format: Format): DestinationStream {
 /** `[12:00:00.000] ERROR: worker 1: it failed {"reqId":"1"}`, and the stack. */
 function prettyError(colorize: boolean): Format {
   // Only loaded where it is used, as it costs a worker boot time.
-  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as {
+  const { prettyFactory } = require('pino-pretty') as {
     prettyFactory(options: PrettyOptions): (line: string) => string | undefined;
   };
   const format = prettyFactory({

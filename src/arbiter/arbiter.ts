@@ -107,13 +107,14 @@ export class Arbiter {
     const addresses = listeners.map(({ address }) => formatAddress(address));
     const { workers } = config;
     const { pid } = process;
+    this.#hooks.emit({ type: 'onStarting', pid, version, app, addresses, workers });
+    const development = config.watch ? await this.#develop(app) : undefined;
+    this.#fleet.settle();
+    // The first lines that are written: making the logger takes a while, in which the workers can start already.
     this.#log.info(
       `fasticorn ${version}: ${app} on ${addresses.join(', ')}, ${countOf(workers)}, pid ${pid}`,
     );
     for (const note of launch.notes) this.#log.info(note);
-    this.#hooks.emit({ type: 'onStarting', pid, version, app, addresses, workers });
-    const development = config.watch ? await this.#develop(app) : undefined;
-    this.#fleet.settle();
     await office.openControl(this.#face());
     const exitCode = await this.#finished;
     development?.close();

@@ -2,16 +2,18 @@
  * Node's inspector in a worker, which anybody who can reach 127.0.0.1 may use. Knows that SIGUSR1 opens it, which is
  * meant for workers that are stuck, and is sent to all of a group by those who want logs to be opened anew.
  */
-import * as inspector from 'node:inspector';
 import type { Logger } from '../log.ts';
+
+/** Loaded when it is first asked for, which is when the worker serves: an import would be in the way of that. */
+const inspector = () => process.getBuiltinModule('node:inspector');
 
 /** Returns what closes the inspector if somebody has opened it since; to be called now and then, where nothing is stuck. */
 export function inspectorGuard(warn: (text: string) => void): () => void {
   // Who asked for it from the start shall have it.
-  if (inspector.url() !== undefined) return () => {};
+  if (inspector().url() !== undefined) return () => {};
   return () => {
-    if (inspector.url() === undefined) return;
-    inspector.close();
+    if (inspector().url() === undefined) return;
+    inspector().close();
     warn("a signal (SIGUSR1) had opened Node's inspector in this worker; it is closed again");
   };
 }
@@ -20,15 +22,15 @@ export function inspectorGuard(warn: (text: string) => void): () => void {
 export function openInspector({ host, port }: { host: string; port: number }, log: Logger): void {
   try {
     // If it fails, Node says why on standard error, and goes on.
-    inspector.open(port, host);
+    inspector().open(port, host);
   } catch (error) {
     log.warn(`no debugger can attach: ${(error as Error).message}`);
   }
-  const url = inspector.url();
+  const url = inspector().url();
   if (url) log.info(`a debugger can attach at ${new URL(url).host}`);
 }
 
 /** Sends debuggers away, and lets go of the port. */
 export function closeInspector(): void {
-  if (inspector.url() !== undefined) inspector.close();
+  if (inspector().url() !== undefined) inspector().close();
 }
