@@ -103,7 +103,7 @@ export const experiments: readonly Experiment[] = [
     title: 'What an access log costs',
     baseline: 'fasticorn-no-log',
     rounds: 15,
-    entries: rows([...OURS, 'bare-fastify', 'bare-fastify-logger']),
+    entries: rows([...OURS, 'bare-fastify', 'bare-fastify-silent', 'bare-fastify-logger']),
   },
   {
     ...loaded,

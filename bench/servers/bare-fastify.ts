@@ -23,6 +23,15 @@ const withLogger: Server = {
     startProgram(site, 'prefork.mjs', [String(site.workers), 'fastify-logger', addressOf(site.endpoint)]),
 };
 
+const silent: Server = {
+  ...bareFastify,
+  id: 'bare-fastify-silent',
+  title: 'bare Fastify, its logger silent',
+  note: 'a logger that writes nothing, as an app has it under fasticorn unless it logs something itself',
+  start: (site) =>
+    startProgram(site, 'prefork.mjs', [String(site.workers), 'fastify-silent', addressOf(site.endpoint)]),
+};
+
 const alone: Server = {
   ...bareFastify,
   id: 'node-app',
@@ -31,4 +40,4 @@ const alone: Server = {
   start: (site) => startProgram(site, 'serve.mjs', ['fastify', addressOf(site.endpoint)]),
 };
 
-export const servers: readonly Server[] = [bareFastify, withLogger, alone];
+export const servers: readonly Server[] = [bareFastify, withLogger, silent, alone];
