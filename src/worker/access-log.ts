@@ -45,7 +45,7 @@ export function requestId(request: IncomingMessage): string {
 
 /** Returns what writes the line of a request that is over. */
 export function accessLine(log: LineSink): OnOver {
-  return (request, response, began, over) => write(log, request, statusOf(request, response), began, over);
+  return (request, response, began, over) => write(log, request, statusOf(request, response), over - began);
 }
 
 /** Writes a line for each upgraded connection when it ends. */
@@ -57,21 +57,21 @@ export function logUpgrades(server: Server, log: LineSink): void {
 export function logUpgrade(request: IncomingMessage, socket: Duplex, log: LineSink): void {
   const began = performance.now();
   const status = statusWrittenTo(socket);
-  socket.once('close', () => write(log, request, status(), began, performance.now()));
+  socket.once('close', () => write(log, request, status(), performance.now() - began));
 }
 
-function write(log: LineSink, request: IncomingMessage, status: number, began: number, over: number): void {
+function write(log: LineSink, request: IncomingMessage, status: number, ms: number): void {
   const facts = (request as { [kFacts]?: RequestFacts })[kFacts];
   const { headers } = request;
   const socket = connectionOf(request);
   // A few long pieces, most of them as in the line before: a line of many is slow to put together.
   log.write(
-    head(timeOf(over)) +
-      quotable(String(facts?.id ?? headers['x-request-id'] ?? ''), LIMITS.reqId) +
+    head(Date.now()) +
+      quotable(requestId(request), LIMITS.reqId) +
       beforeUrl(request.method ?? '') +
       quotable(request.url ?? '', LIMITS.url) +
       beforeMs(status, bytesSince(socket)) +
-      milliseconds(over - began) +
+      milliseconds(ms) +
       tail(addressOf(request, socket, facts), headers['user-agent'] ?? '', headers.referer ?? ''),
   );
 }
@@ -88,6 +88,7 @@ function remembered<A, B = void, C = void>(make: (one: A, two: B, three: C) => s
     return made;
   };
 }
+
 const head = remembered((time: number) => `{"level":30,"time":${time},"pid":${process.pid},"reqId":"`);
 const beforeUrl = remembered((method: string) => `","method":"${quotable(method, LIMITS.method)}","url":"`);
 const beforeMs = remembered((status: number, bytes: number) => `","status":${status},"bytes":${bytes},"ms":`);
@@ -101,19 +102,6 @@ const tail = remembered(
 function addressOf(request: IncomingMessage, socket: Socket, facts: RequestFacts | undefined): string {
   const own = request.headers['x-forwarded-for'] === undefined && socket.remoteAddress;
   return own || (facts?.ip ?? clientOf(request));
-}
-
-/** How often the clocks are compared, in milliseconds: reading one can cost as much as half a line. */
-const COMPARE_EVERY = 1000;
-let [comparedAt, difference] = [Number.NEGATIVE_INFINITY, 0];
-
-/** The time of day at a time of the monotonic clock that has just been. */
-function timeOf(monotonic: number): number {
-  if (monotonic - comparedAt > COMPARE_EVERY) {
-    comparedAt = monotonic;
-    difference = Date.now() - monotonic;
-  }
-  return Math.round(monotonic + difference);
 }
 
 /**

@@ -197,6 +197,9 @@ export class Connections {
   }
 
   #add(socket: Socket): Connection {
+    const known = (socket as Watched)[kConnection];
+    // An app may have taken it aside, and give it to the server again.
+    if (known) return known;
     this.#accepted++;
     const connection: Connection = {
       socket,
