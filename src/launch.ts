@@ -84,7 +84,7 @@ export async function prepareLaunch(
 
 const flagOf = (name: string) => (value: string) => `--${name}=${value}`;
 
-/** The limit that V8 chooses by itself, in bytes. Most machines have no other, and need not load this. */
+/** The limit that V8 chooses by itself, in bytes. Where memory is not limited nobody asks, and its module is not loaded. */
 async function ownHeapLimit(): Promise<number> {
   const { getHeapStatistics } = await import('node:v8');
   return getHeapStatistics().heap_size_limit;

@@ -18,7 +18,7 @@ import { errorCode } from './errors.ts';
 
 /** The most bytes that go out in one write: PIPE_BUF on Linux, up to which writes to a pipe are atomic. */
 export const MAX_LINE = 4096;
-/** The same for a regular file that is open for appending: such writes are atomic whatever their size, and fewer are cheaper. */
+/** The same for a regular file that is open for appending: a local file system takes each as a whole, and fewer are cheaper. */
 const MAX_APPEND = 64 * 1024;
 
 /** How long a buffered line may wait, in milliseconds. */

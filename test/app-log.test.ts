@@ -68,6 +68,14 @@ describe('The error log', () => {
     assert.equal(line.err.message, 'torn');
   });
 
+  it("has such an error as the app's own options of Fastify's log want it", async (t) => {
+    const server = await startServer(t, app('logs-labelled.mjs'));
+    await get(server, '/torn');
+    await until(() => messages(server).includes('request errored'), 'the error');
+    const line = server.log().find(({ msg }) => msg === 'request errored') as unknown as { rid: string };
+    assert.equal(line.rid, 'the-id');
+  });
+
   for (const [level, expected] of [
     ['debug', ['a detail', 'said in a request', 'not good']],
     ['info', ['said in a request', 'not good']],

@@ -71,6 +71,17 @@ describe('LineWriter', () => {
     assert.ok(steps.length > 1 && steps.every((size) => size > MAX_LINE && size % 333 === 0), `${steps}`);
   });
 
+  it('writes what is not ASCII as UTF-8, beside lines that are', (t) => {
+    const path = join(temporaryDirectory(t), 'log');
+    const writer = new LineWriter(openLog(path), { buffered: true, ownFile: true });
+    const chunks = [['plain\n'], ['plain\n', 'caf\u00e9\n'], ['\u{1f600}\n', 'plain\n']];
+    for (const lines of chunks) {
+      for (const line of lines) writer.write(line);
+      writer.flushSync();
+    }
+    assert.equal(readFileSync(path, 'utf8'), chunks.flat().join(''));
+  });
+
   it('writes a line at once when it is not to buffer', (t) => {
     const { fd, read } = pipe(t);
     new LineWriter(fd, { buffered: false }).write('now\n');

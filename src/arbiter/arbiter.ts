@@ -110,7 +110,7 @@ export class Arbiter {
     this.#hooks.emit({ type: 'onStarting', pid, version, app, addresses, workers });
     const development = config.watch ? await this.#develop(app) : undefined;
     this.#fleet.settle();
-    // The first lines that are written: making the logger takes a while, in which the workers can start already.
+    // Mostly the first lines, for which the logger is made: that takes a while, in which the workers can start already.
     this.#log.info(
       `fasticorn ${version}: ${app} on ${addresses.join(', ')}, ${countOf(workers)}, pid ${pid}`,
     );

@@ -197,17 +197,14 @@ export class Connections {
   }
 
   #add(socket: Socket): Connection {
+    // What was read already and is not waiting to be read again was no request.
+    const settledBytes = socket.bytesRead - socket.readableLength;
+    const idleSince = performance.now();
     const known = (socket as Watched)[kConnection];
     // An app may have taken it aside, and give it to the server again.
-    if (known) return known;
+    if (known) return Object.assign(known, { settledBytes, idleSince });
     this.#accepted++;
-    const connection: Connection = {
-      socket,
-      pending: [],
-      // What was read already and is not waiting to be read again was no request.
-      settledBytes: socket.bytesRead - socket.readableLength,
-      idleSince: performance.now(),
-    };
+    const connection: Connection = { socket, pending: [], settledBytes, idleSince };
     this.#open.add(connection);
     (socket as Watched)[kConnection] = connection;
     // It comes once, and `once` costs a wrapper and its removal.

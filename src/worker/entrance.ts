@@ -134,6 +134,8 @@ export class Entrance {
       enter(socket);
       return;
     }
+    // As an app may do that has taken it aside.
+    if ((socket as Waiting)[kVisitor]) return;
     const timer = setTimeout(() => {
       this.#log.debug({ remoteAddress: socket.remoteAddress }, 'a connection took too long to come in');
       socket.destroy();
