@@ -21,7 +21,7 @@ else if (address.startsWith('/')) server.listen(address, BACKLOG, ready);
 else server.listen(Number(address), '127.0.0.1', BACKLOG, ready);
 
 async function bare() {
-  // Slow to import, and a start is measured as well, of an app that needs neither.
+  // Slow to import as ES modules, and a start is measured as well, of an app that does not do so.
   const [{ createServer }, { default: listener }] = await Promise.all([
     import('node:http'),
     import('./http.mjs'),

@@ -27,7 +27,7 @@ const silent: Server = {
   ...bareFastify,
   id: 'bare-fastify-silent',
   title: 'bare Fastify, its logger silent',
-  note: 'a logger that writes nothing, as an app has it under fasticorn unless it logs something itself',
+  note: 'for an app that can log, and does not',
   start: (site) =>
     startProgram(site, 'prefork.mjs', [String(site.workers), 'fastify-silent', addressOf(site.endpoint)]),
 };
