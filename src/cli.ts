@@ -83,8 +83,9 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   // The arbiter opens the error log as well, and would make it its own.
   if (credentials) createLogs(config, credentials);
   const launch = await launchOf(loaded);
-  const log = openErrorLog(config);
-  const logger = onDemand(log);
+  // Workers are started before that one has anything to say.
+  const log = openErrorLog(config, {}, undefined, onDemand);
+  const { logger, flushSync } = log;
   // Before anything is bound, or anybody replaced.
   readTlsIdentity(config);
   const office = new Office({ config, predecessor: before, log: logger });
@@ -105,7 +106,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
       listeners,
       pathEvents: events,
       office,
-      log: { logger, flushSync: log.flushSync, reopen: log.reopen },
+      log,
       predecessor: before,
     },
     reconfigure: async (running, signal) => {
@@ -117,7 +118,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
     onTerminal: isatty(0) || isatty(1) || isatty(2),
   });
   const exitCode = await arbiter.run();
-  log.flushSync();
+  flushSync();
   const { errorLogfile } = config;
   if (exitCode !== ExitCode.ok && errorLogfile !== '-')
     complain(`fasticorn: could not start: see ${errorLogfile}`);

@@ -15,12 +15,18 @@ const LEAST = 64 * MIB;
  * The --max-old-space-size of each worker, in MiB: its share of what the arbiter leaves, less a quarter for new objects,
  * buffers, code and Node itself. Undefined where V8's own limit is no higher, and so needs no flag.
  *
- * @param memory what arbiter and workers have together, in bytes.
- * @param ownLimit the limit that V8 chooses by itself on this machine, in bytes: it counts on one process in the cgroup.
+ * @param memory what arbiter and workers have together, in bytes; undefined without a limit.
+ * @param ownLimit the limit that V8 chooses by itself on this machine, in bytes: it counts on one process in the cgroup. Asked
+ * only where memory is limited.
  */
-export function heapLimit(memory: number, workers: number, ownLimit: number): number | undefined {
+export function heapLimit(
+  memory: number | undefined,
+  workers: number,
+  ownLimit: () => number,
+): number | undefined {
+  if (memory === undefined) return undefined;
   const share = Math.max(LEAST, ((memory - ARBITER) / workers) * OLD_GENERATION);
-  return share < ownLimit ? Math.floor(share / MIB) : undefined;
+  return share < ownLimit() ? Math.floor(share / MIB) : undefined;
 }
 
 /** What the log says about that. */

@@ -59,11 +59,7 @@ export async function prepareLaunch(
   const preloads = [...requires.map(flagOf('require')), ...imports.map(flagOf('import'))];
   const all = [...execArgv, ...words(env.NODE_OPTIONS), ...given, ...preloads];
   const typeScript = loadingOf(loaded.app, directory, all);
-  const { memory } = machine;
-  const heap =
-    memory === undefined || limitsHeap(all)
-      ? undefined
-      : heapLimit(memory, config.workers, await ownHeapLimit());
+  const heap = limitsHeap(all) ? undefined : heapLimit(machine.memory, config.workers, ownHeapLimit);
   return {
     flags: [
       ...execArgv,
@@ -77,18 +73,15 @@ export async function prepareLaunch(
     env: typeScript ? { FASTIFY_AUTOLOAD_TYPESCRIPT: '1', ...env } : env,
     notes: [
       ...(typeScript ? [typeScript.note] : []),
-      ...(heap === undefined ? [] : [heapNote(heap, memory!, config.workers)]),
+      ...(heap === undefined ? [] : [heapNote(heap, machine.memory!, config.workers)]),
     ],
   };
 }
 
 const flagOf = (name: string) => (value: string) => `--${name}=${value}`;
 
-/** The limit that V8 chooses by itself, in bytes. Where memory is not limited nobody asks, and its module is not loaded. */
-async function ownHeapLimit(): Promise<number> {
-  const { getHeapStatistics } = await import('node:v8');
-  return getHeapStatistics().heap_size_limit;
-}
+/** The limit that V8 chooses by itself, in bytes. Few machines need it, so that its module is not imported. */
+const ownHeapLimit = () => process.getBuiltinModule('node:v8').getHeapStatistics().heap_size_limit;
 
 /** The flags in NODE_OPTIONS. What is wrong there Node says itself. */
 function words(text: string | undefined): string[] {

@@ -38,8 +38,7 @@ interface OpenFile {
 
 /** A log for what pino writes. */
 export interface OpenLog extends OpenFile {
-  /** Made when it is first asked for. */
-  readonly logger: Logger;
+  logger: Logger;
 }
 
 /** A log for finished lines. */
@@ -50,56 +49,51 @@ export interface OpenAccessLog extends OpenFile, LineSink {}
  *
  * @param fields what each line says about who speaks, besides the pid.
  * @param isNoise picks lines that are not written, by the arguments of the call.
+ * @param when has the logger made at once, or when it is first spoken to.
  * @throws UserError if the file cannot be opened.
  */
 export function openErrorLog(
   settings: LogSettings,
   fields: Record<string, unknown> = {},
   isNoise: (args: readonly unknown[]) => boolean = () => false,
+  when: (make: () => Logger) => Logger = (make) => make(),
 ): OpenLog {
   const fd =
     settings.errorLogfile === '-' ? 2 : open('--error-logfile', settings.errorLogfile, isWary(settings));
   const writer = new LineWriter(fd, { buffered: false, ownFile: settings.errorLogfile !== '-' });
-  let logger: Logger | undefined;
-  const made = () => {
-    logger ??= loggerFor(settings, fd, writer, fields, isNoise);
-    return logger;
-  };
-  return {
-    get logger() {
-      return made();
-    },
-    flushSync: () => writer.flushSync(),
-    reopen: () => reopen(writer, '--error-logfile', settings, made()),
-  };
-}
-
-function loggerFor(
-  settings: LogSettings,
-  fd: number,
-  writer: LineWriter,
-  fields: Record<string, unknown>,
-  isNoise: (args: readonly unknown[]) => boolean,
-): Logger {
-  // Not before it is needed: it takes a fifth of the time until the arbiter starts its workers.
-  const { pino } = require('pino') as typeof import('pino');
-  return pino(
-    {
-      level: settings.logLevel,
-      base: { pid: process.pid, ...fields },
-      hooks: {
-        logMethod(args, method) {
-          if (!isNoise(args)) method.apply(this, args);
+  // Asked now: later the descriptor may be another file's.
+  const [forPeople, onTerminal] = [isPretty(settings, fd), isatty(fd)];
+  const logger = when(() => {
+    const { pino } = require('pino') as typeof import('pino');
+    return pino(
+      {
+        level: settings.logLevel,
+        base: { pid: process.pid, ...fields },
+        hooks: {
+          logMethod(args, method) {
+            if (!isNoise(args)) method.apply(this, args);
+          },
         },
       },
-    },
-    isPretty(settings, fd) ? formatted(writer, prettyError(isatty(fd))) : writer,
-  );
+      forPeople ? formatted(writer, prettyError(onTerminal)) : writer,
+    );
+  });
+  return {
+    logger,
+    flushSync: () => writer.flushSync(),
+    reopen: () => reopen(writer, '--error-logfile', settings, logger),
+  };
 }
 
-/** Stands for the logger of a log without asking for it before it has something to say. */
-export function onDemand(log: OpenLog): Logger {
-  return new Proxy({} as Logger, { get: (_, property) => Reflect.get(log.logger, property) as unknown });
+/** Has a logger, which is only to be written to, made by its first line: loading pino is slow. */
+export function onDemand(make: () => Logger): Logger {
+  let logger: Logger | undefined;
+  return new Proxy({} as Logger, {
+    get(_, property) {
+      logger ??= make();
+      return Reflect.get(logger, property) as unknown;
+    },
+  });
 }
 
 /**

@@ -176,6 +176,10 @@ describe('only', () => {
     assert.deepEqual(users(/getBuiltinModule\('(node:)?https?'\)/), ['http.ts']);
   });
 
+  it('these load a module of Node itself late, since its import would be in the way of every start', () => {
+    assert.deepEqual(users(/getBuiltinModule/), ['http.ts', 'launch.ts', 'worker/inspector.ts']);
+  });
+
   it('places.ts knows where our files are, which the build changes', () => {
     const others = users(/new URL\([^)]*import\.meta/);
     assert.deepEqual(others, ['places.ts']);

@@ -16,7 +16,14 @@ import { Site } from './support/site.ts';
 const MIB = 1024 * 1024;
 
 describe('the limit of a heap', () => {
-  const limit = (memory: number, workers: number, own = 4096) => heapLimit(memory * MIB, workers, own * MIB);
+  const limit = (memory: number, workers: number, own = 4096) =>
+    heapLimit(memory * MIB, workers, () => own * MIB);
+
+  it('is none without a limit of memory', () =>
+    assert.equal(
+      heapLimit(undefined, 4, () => 4096 * MIB),
+      undefined,
+    ));
 
   it('is three quarters of what the arbiter leaves, divided by the workers', () => {
     assert.equal(limit(512, 2, 259), 168);

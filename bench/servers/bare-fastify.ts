@@ -3,15 +3,14 @@
  * baseline, since it is what fasticorn would be if it cost nothing.
  */
 import type { Server } from '../model.ts';
-import { addressOf, startProgram } from './own-node.ts';
+import { addressOf, prefork, startProgram } from './own-node.ts';
 
 const bareFastify: Server = {
   id: 'bare-fastify',
   title: 'bare Fastify',
   endpoints: ['unix', 'tcp'],
   missing: () => undefined,
-  start: (site) =>
-    startProgram(site, 'prefork.mjs', [String(site.workers), 'fastify', addressOf(site.endpoint)]),
+  start: prefork('fastify'),
 };
 
 const withLogger: Server = {
@@ -19,8 +18,7 @@ const withLogger: Server = {
   id: 'bare-fastify-logger',
   title: 'bare Fastify with its logger',
   note: 'two lines a request, to a file',
-  start: (site) =>
-    startProgram(site, 'prefork.mjs', [String(site.workers), 'fastify-logger', addressOf(site.endpoint)]),
+  start: prefork('fastify-logger'),
 };
 
 const silent: Server = {
@@ -28,8 +26,7 @@ const silent: Server = {
   id: 'bare-fastify-silent',
   title: 'bare Fastify, its logger silent',
   note: 'for an app that can log, and does not',
-  start: (site) =>
-    startProgram(site, 'prefork.mjs', [String(site.workers), 'fastify-silent', addressOf(site.endpoint)]),
+  start: prefork('fastify-silent'),
 };
 
 const alone: Server = {

@@ -13,6 +13,10 @@ export const app = (name: string) => join(import.meta.dirname, '../apps', name);
 export const addressOf = (endpoint: Endpoint) =>
   endpoint.kind === 'unix' ? endpoint.path : String(endpoint.port);
 
+/** Starts an app of `serve.mjs` in processes that inherit a bound socket. */
+export const prefork = (app: string) => (site: Site) =>
+  startProgram(site, 'prefork.mjs', [String(site.workers), app, addressOf(site.endpoint)]);
+
 /** How long a start may take, in seconds. */
 const START_LIMIT = 30;
 

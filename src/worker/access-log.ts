@@ -61,7 +61,6 @@ export function logUpgrade(request: IncomingMessage, socket: Duplex, log: LineSi
 }
 
 function write(log: LineSink, request: IncomingMessage, status: number, ms: number): void {
-  const facts = (request as { [kFacts]?: RequestFacts })[kFacts];
   const { headers } = request;
   const socket = connectionOf(request);
   // A few long pieces, most of them as in the line before: a line of many is slow to put together.
@@ -72,7 +71,7 @@ function write(log: LineSink, request: IncomingMessage, status: number, ms: numb
       quotable(request.url ?? '', LIMITS.url) +
       beforeMs(status, bytesSince(socket)) +
       milliseconds(ms) +
-      tail(addressOf(request, socket, facts), headers['user-agent'] ?? '', headers.referer ?? ''),
+      tail(addressOf(request, socket), headers['user-agent'] ?? '', headers.referer ?? ''),
   );
 }
 
@@ -99,9 +98,9 @@ const tail = remembered(
 );
 
 /** The client; where nobody has forwarded a request, asking the framework would only cost time. */
-function addressOf(request: IncomingMessage, socket: Socket, facts: RequestFacts | undefined): string {
+function addressOf(request: IncomingMessage, socket: Socket): string {
   const own = request.headers['x-forwarded-for'] === undefined && socket.remoteAddress;
-  return own || (facts?.ip ?? clientOf(request));
+  return own || ((request as { [kFacts]?: RequestFacts })[kFacts]?.ip ?? clientOf(request));
 }
 
 /**

@@ -8,10 +8,10 @@ import type * as net from 'node:net';
 import type { Socket } from 'node:net';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
-import { Bag } from './bag.ts';
 import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
 import { join } from './join.ts';
+import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent } from './peers.ts';
 
 /** The most requests in flight that are listed. */
@@ -43,10 +43,6 @@ interface Connection {
   idleSince: number;
 }
 
-/** Where a socket has its connection, until it is closed. */
-const kConnection = Symbol('fasticorn.connection');
-type Watched = { [kConnection]?: Connection | undefined };
-
 /** Connections that no server is to see yet: see `entrance.ts`. */
 export type Arrivals = Pick<Entrance, 'size' | 'busy' | 'lost' | 'endIdle' | 'destroyAll'>;
 
@@ -60,7 +56,7 @@ export type OnOver = (
 
 /** Watches the connections of HTTP servers. */
 export class Connections {
-  readonly #open = new Bag<Connection>();
+  readonly #open = new LiveMap<Socket, Connection>();
   readonly #sessions = new WeakMap<Http2Session, Connection>();
   readonly #onOver: OnOver | undefined;
   readonly #arrivals: Arrivals | undefined;
@@ -113,7 +109,7 @@ export class Connections {
   /** Connections with a request in flight or half received, WebSockets and event streams among them. */
   get busy(): number {
     let busy = this.#arrivals?.busy ?? 0;
-    for (const connection of this.#open) if (!isIdle(connection)) busy++;
+    for (const connection of this.#open.values()) if (!isIdle(connection)) busy++;
     return busy;
   }
 
@@ -130,7 +126,8 @@ export class Connections {
   /** The requests in flight, the oldest first, at most 100. */
   listInFlight(): InFlight[] {
     const now = performance.now();
-    return [...this.#open]
+    return this.#open
+      .values()
       .flatMap(({ pending }) => pending)
       .sort((one, other) => one.began - other.began)
       .slice(0, MOST_LISTED)
@@ -154,7 +151,7 @@ export class Connections {
   overdue(longerThan: number): Exchange[] {
     const due = performance.now() - longerThan;
     const found: Exchange[] = [];
-    for (const { pending, session } of this.#open) {
+    for (const { pending, session } of this.#open.values()) {
       const first = session ? pending : pending.slice(0, 1);
       found.push(...first.filter(({ began }) => began <= due));
     }
@@ -164,7 +161,7 @@ export class Connections {
   /** From now on every response says that it is the last on its connection. */
   closeAfterResponse(): void {
     this.#closing = true;
-    for (const connection of this.#open) {
+    for (const connection of this.#open.values()) {
       if (connection.session) announceEnd(connection.session);
       for (const exchange of connection.pending) makeLast(connection, exchange);
     }
@@ -176,9 +173,9 @@ export class Connections {
    */
   endIdle(since: number, longerThan: number): void {
     const due = performance.now() - longerThan;
-    const found = [...this.#open].filter(
-      (connection) => isIdle(connection) && Math.max(since, connection.idleSince) <= due,
-    );
+    const found = this.#open
+      .values()
+      .filter((connection) => isIdle(connection) && Math.max(since, connection.idleSince) <= due);
     if (found.length === 0 && !this.#arrivals?.size) return;
     setImmediate(() =>
       setImmediate(() => {
@@ -192,25 +189,23 @@ export class Connections {
   destroyAll(): number {
     const { busy } = this;
     this.#arrivals?.destroyAll();
-    for (const { socket, session } of this.#open) (session ?? socket).destroy();
+    for (const { socket, session } of this.#open.values()) (session ?? socket).destroy();
     return busy;
   }
 
   #add(socket: Socket): Connection {
-    // What was read already and is not waiting to be read again was no request.
-    const settledBytes = socket.bytesRead - socket.readableLength;
-    const idleSince = performance.now();
-    const known = (socket as Watched)[kConnection];
-    // An app may have taken it aside, and give it to the server again.
-    if (known) return Object.assign(known, { settledBytes, idleSince });
     this.#accepted++;
-    const connection: Connection = { socket, pending: [], settledBytes, idleSince };
-    this.#open.add(connection);
-    (socket as Watched)[kConnection] = connection;
-    // It comes once, and `once` costs a wrapper and its removal.
+    const connection: Connection = {
+      socket,
+      pending: [],
+      // What was read already and is not waiting to be read again was no request.
+      settledBytes: socket.bytesRead - socket.readableLength,
+      idleSince: performance.now(),
+    };
+    this.#open.set(socket, connection);
+    // It comes once, and `once` costs a wrapper and its removal; so too for each request below.
     socket.on('close', () => {
-      this.#open.delete(connection);
-      (socket as Watched)[kConnection] = undefined;
+      this.#open.delete(socket);
       // Node closes the response that it was sending, and forgets those of pipelined requests behind it.
       for (const exchange of [...connection.pending]) this.#end(connection, exchange);
     });
@@ -226,7 +221,7 @@ export class Connections {
   /** The connection of a request; on HTTP/2 many share one. */
   #of(request: IncomingMessage): Connection | undefined {
     const stream = streamOf(request);
-    if (!stream) return (request.socket as Watched | undefined)?.[kConnection];
+    if (!stream) return this.#open.get(request.socket);
     const connection = stream.session && this.#sessions.get(stream.session);
     if (connection) carriedBy(request, connection.socket);
     return connection;

@@ -8,7 +8,7 @@ import * as tls from 'node:tls';
 import type { Address } from '../address.ts';
 import type { Logger } from '../log.ts';
 import type { TlsIdentity } from '../protocol.ts';
-import { Bag } from './bag.ts';
+import { LiveMap } from './live-map.ts';
 import { membershipIn } from './networks.ts';
 import { connectionEvent, isOverTcp, markSocket, nameClient, rawOf } from './peers.ts';
 import { ProxyHeaderError, readProxyHeader } from './proxy-header.ts';
@@ -33,7 +33,6 @@ export interface EntranceOptions {
 
 /** A connection that has not come in yet. */
 interface Visitor {
-  readonly socket: Socket;
   readonly enter: (socket: Socket) => void;
   readonly timer: NodeJS.Timeout;
   readonly since: number;
@@ -43,10 +42,6 @@ interface Visitor {
   isShaking: boolean;
 }
 
-/** Where a socket has its visitor, until that is in or gone. */
-const kVisitor = Symbol('fasticorn.visitor');
-type Waiting = { [kVisitor]?: Visitor | undefined };
-
 /** Lets connections in. */
 export class Entrance {
   readonly #log: Logger;
@@ -54,7 +49,7 @@ export class Entrance {
   readonly #http2: boolean;
   readonly #isProxy: ((address: string | undefined) => boolean) | undefined;
   readonly #tls: tls.Server | undefined;
-  readonly #waiting = new Bag<Visitor>();
+  readonly #waiting = new LiveMap<Socket, Visitor>();
   #lost = 0;
   #warnedAt = Number.NEGATIVE_INFINITY;
 
@@ -98,7 +93,7 @@ export class Entrance {
   /** Those of them whose client has begun to speak. */
   get busy(): number {
     let busy = 0;
-    for (const visitor of this.#waiting) if (hasSpoken(visitor)) busy++;
+    for (const [socket, visitor] of this.#waiting) if (hasSpoken(socket, visitor)) busy++;
     return busy;
   }
 
@@ -113,9 +108,8 @@ export class Entrance {
    */
   endIdle(since: number, longerThan: number): void {
     const due = performance.now() - longerThan;
-    for (const visitor of this.#waiting) {
-      const { socket } = visitor;
-      const asksNothing = visitor.isShaking || !hasSpoken(visitor);
+    for (const [socket, visitor] of this.#waiting) {
+      const asksNothing = visitor.isShaking || !hasSpoken(socket, visitor);
       if (asksNothing && Math.max(since, visitor.since) <= due) socket.end(() => socket.destroy());
     }
   }
@@ -123,7 +117,7 @@ export class Entrance {
   /** Cuts everything that is still on its way in, and returns how many had begun to speak. */
   destroyAll(): number {
     const { busy } = this;
-    for (const { socket } of this.#waiting) socket.destroy();
+    for (const [socket] of this.#waiting) socket.destroy();
     return busy;
   }
 
@@ -134,17 +128,13 @@ export class Entrance {
       enter(socket);
       return;
     }
-    // As an app may do that has taken it aside.
-    if ((socket as Waiting)[kVisitor]) return;
     const timer = setTimeout(() => {
       this.#log.debug({ remoteAddress: socket.remoteAddress }, 'a connection took too long to come in');
       socket.destroy();
     }, this.#patience);
     timer.unref();
-    const since = performance.now();
-    const visitor: Visitor = { socket, enter, timer, since, settledBytes: 0, isShaking: false };
-    this.#waiting.add(visitor);
-    (socket as Waiting)[kVisitor] = visitor;
+    const visitor: Visitor = { enter, timer, since: performance.now(), settledBytes: 0, isShaking: false };
+    this.#waiting.set(socket, visitor);
     socket.once('close', () => {
       if (this.#leave(socket)) this.#lost++;
     });
@@ -166,11 +156,10 @@ export class Entrance {
 
   /** Returns what waits of a connection, which waits no longer. */
   #leave(socket: Socket): Visitor | undefined {
-    const visitor = (socket as Waiting)[kVisitor];
+    const visitor = this.#waiting.get(socket);
     if (!visitor) return undefined;
     clearTimeout(visitor.timer);
-    this.#waiting.delete(visitor);
-    (socket as Waiting)[kVisitor] = undefined;
+    this.#waiting.delete(socket);
     return visitor;
   }
 
@@ -230,6 +219,6 @@ export class Entrance {
   }
 }
 
-function hasSpoken({ socket, settledBytes }: Visitor): boolean {
+function hasSpoken(socket: Socket, { settledBytes }: Visitor): boolean {
   return socket.bytesRead > settledBytes;
 }
