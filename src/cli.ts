@@ -46,7 +46,8 @@ const launchOf = (loaded: Loaded) => {
   const credentials = credentialsOf(loaded.config);
   const runAs = credentials && commandAs.bind(undefined, credentials);
   const { env, execArgv } = process;
-  return prepareLaunch(loaded, { env, execArgv, machine: machine(), runAs });
+  const uid = credentials?.uid ?? process.geteuid?.();
+  return prepareLaunch(loaded, { env, execArgv, machine: machine(), runAs, uid });
 };
 
 /** Runs the command and resolves with the exit code. */

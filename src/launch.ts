@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { findApp } from './app-file.ts';
+import { compileCache } from './compile-cache.ts';
 import type { Loaded } from './config/load.ts';
 import { limitsHeap, splitFlags, stripsTypes, typeScriptLoaderIn } from './config/node-flags.ts';
 import { invalid } from './config/origin.ts';
@@ -33,6 +34,8 @@ export interface Surroundings {
   machine: Machine;
   /** How a program is started as the user of the workers; absent if that is who we are. */
   runAs?: RunAs | undefined;
+  /** The number of that user; undefined where users have none. */
+  uid?: number | undefined;
 }
 
 type RunAs = (
@@ -47,18 +50,24 @@ type RunAs = (
  */
 export async function prepareLaunch(
   loaded: Loaded,
-  { env: ownEnv, execArgv, machine, runAs }: Surroundings,
+  { env: ownEnv, execArgv, machine, runAs, uid }: Surroundings,
 ): Promise<Launch> {
   const { config } = loaded;
-  const env = workerEnv({ env: ownEnv, files: readEnvFiles(loaded, !!runAs), watch: config.watch });
-  const given = config.nodeOptions === undefined ? [] : splitFlags(config.nodeOptions);
   const directory = config.chdir ?? '.';
+  const file = fileOf(loaded.app, directory);
+  const env = workerEnv({
+    env: ownEnv,
+    files: readEnvFiles(loaded, !!runAs),
+    watch: config.watch,
+    compileCache: file && compileCache(file, uid),
+  });
+  const given = config.nodeOptions === undefined ? [] : splitFlags(config.nodeOptions);
   const run: RunNode = (args) => runNode(args, { cwd: directory, env, runAs });
   await Promise.all([expectKnownFlags(given, loaded, run), expectModules(loaded, directory, run)]);
   const { import: imports = [], require: requires = [] } = config;
   const preloads = [...requires.map(flagOf('require')), ...imports.map(flagOf('import'))];
   const all = [...execArgv, ...words(env.NODE_OPTIONS), ...given, ...preloads];
-  const typeScript = loadingOf(loaded.app, directory, all);
+  const typeScript = file === undefined ? undefined : loadingOf(file, all);
   const heap = limitsHeap(all) ? undefined : heapLimit(machine.memory, config.workers, ownHeapLimit);
   return {
     flags: [
@@ -92,19 +101,21 @@ function words(text: string | undefined): string[] {
   }
 }
 
-/** How the app is run if it is TypeScript. An app that cannot be found is left to the worker, which says so. */
-function loadingOf(
-  app: string | undefined,
-  directory: string,
-  flags: readonly string[],
-): (Pick<TypeScriptLoading, 'flags'> & { note: string }) | undefined {
-  let file: string;
+/** The app's file by its true path. An app that cannot be found is left to the worker, which says so. */
+function fileOf(app: string | undefined, directory: string): string | undefined {
   try {
-    file = realpathSync(findApp(app ?? '', directory).file);
+    return realpathSync(findApp(app ?? '', directory).file);
   } catch (error) {
     if (error instanceof UserError) return undefined;
     throw error;
   }
+}
+
+/** How the app is run if it is TypeScript. */
+function loadingOf(
+  file: string,
+  flags: readonly string[],
+): (Pick<TypeScriptLoading, 'flags'> & { note: string }) | undefined {
   if (!isTypeScript(file)) return undefined;
   const own = typeScriptLoaderIn(flags);
   const { flags: more, text } = own

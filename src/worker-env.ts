@@ -19,15 +19,20 @@ export interface EnvSources {
   files: readonly Environment[];
   /** Whether this is for development: then NODE_ENV says so, unless somebody else has decided. */
   watch: boolean;
+  /** Where Node is to keep compiled code, unless somebody else has decided; undefined for nowhere. */
+  compileCache?: string | undefined;
 }
 
 /** What is in the arbiter's environment wins over the files, as with Node's --env-file, and a later file over an earlier. */
-export function workerEnv({ env, files, watch }: EnvSources): Environment {
+export function workerEnv({ env, files, watch, compileCache }: EnvSources): Environment {
   const defaults = watch
     ? // Has Node tell over the IPC channel what a worker loads: what `node --watch` sets for its child.
       { NODE_ENV: 'development', WATCH_REPORT_DEPENDENCIES: '1' }
     : { NODE_ENV: 'production' };
-  return Object.assign(defaults, ...files, env);
+  const own: Environment = Object.assign(defaults, ...files, env);
+  // What coverage says of code from the cache is less exact.
+  if (compileCache === undefined || own.NODE_V8_COVERAGE) return own;
+  return { NODE_COMPILE_CACHE: compileCache, ...own };
 }
 
 /**

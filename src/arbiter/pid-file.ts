@@ -3,7 +3,6 @@
  * and what is there is always whole.
  */
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import {
   accessSync,
   closeSync,
@@ -21,6 +20,7 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 import { errorCode, UserError } from '../errors.ts';
 import { type Inode, inodeOf, removeIfSame, sameInode } from '../inode.ts';
+import { uniqueSuffix } from './unique-suffix.ts';
 
 /** More than this, in bytes, is in no pid file. */
 const MAX_SIZE = 32;
@@ -71,10 +71,7 @@ export class PidFile {
    * before is still there.
    */
   write(): void {
-    const temporary = join(
-      dirname(this.path),
-      `.${basename(this.path).slice(0, 200)}.${randomBytes(4).toString('hex')}`,
-    );
+    const temporary = join(dirname(this.path), `.${basename(this.path).slice(0, 200)}.${uniqueSuffix()}`);
     try {
       const fd = openSync(temporary, 'wx', 0o644);
       try {

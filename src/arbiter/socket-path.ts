@@ -2,7 +2,6 @@
  * The name of a Unix socket in the file system: how it becomes ours, how it is kept and given back. Knows names and
  * inodes; who else may have the name says `socket-probe.ts`, and the socket behind it is bound by `listener.ts`.
  */
-import { createHash, randomBytes } from 'node:crypto';
 import {
   accessSync,
   constants,
@@ -20,6 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, UserError } from '../errors.ts';
 import { type Inode, inodeOf, removeIfSame, sameInode } from '../inode.ts';
 import { obstacleAt, probe, refusal } from './socket-probe.ts';
+import { uniqueSuffix } from './unique-suffix.ts';
 
 /** The longest path that fits sockaddr_un.sun_path, in bytes. */
 const MAX_PATH = process.platform === 'linux' ? 107 : 103;
@@ -43,15 +43,20 @@ export interface PathEvents {
 
 /** The name in the same directory under which a socket is bound before anybody may see it. */
 export function hiddenName(path: string): string {
-  return `${hiddenPrefix(path)}${randomBytes(4).toString('hex')}`;
+  return `${hiddenPrefix(path)}${uniqueSuffix()}`;
 }
 
 /** Close to the limit a digest stands for the name, so that a path that fits is rarely refused for its hidden name. */
 function hiddenPrefix(path: string): string {
   const name = basename(path);
   const room = roomForName(path);
-  const digest = createHash('sha256').update(name).digest('hex');
-  return join(dirname(path), `.${Buffer.byteLength(name) <= room ? name : digest.slice(0, room)}.`);
+  const shown = Buffer.byteLength(name) <= room ? name : digestOf(name).slice(0, room);
+  return join(dirname(path), `.${shown}.`);
+}
+
+/** Rarely needed, and the module takes long to load. */
+function digestOf(name: string): string {
+  return process.getBuiltinModule('node:crypto').createHash('sha256').update(name).digest('hex');
 }
 
 /** How many bytes of the hidden name may tell it from those of other sockets. */

@@ -3,7 +3,6 @@
  * Knows child processes; when to do what is decided elsewhere.
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import type { Launch } from '../launch.ts';
 import { WORKER } from '../places.ts';
 import { type Beat, type Envelope, isReport, type Order, type Report } from '../protocol.ts';
@@ -28,7 +27,7 @@ export const FIRST_SOCKET_FD = 4;
 /** A running worker. */
 export class WorkerHandle {
   readonly #child: ChildProcess | undefined;
-  readonly #key = randomUUID();
+  #key: string | undefined;
   /** What it has last told of itself. */
   beat: Beat | undefined;
 
@@ -61,7 +60,7 @@ export class WorkerHandle {
     };
     const child = this.#child;
     child.on('message', (message: Envelope<Report> | null) => {
-      if (message?.key !== this.#key) return events.onStray?.(message);
+      if (this.#key === undefined || message?.key !== this.#key) return events.onStray?.(message);
       const report: unknown = message.content;
       if (!isReport(report)) return events.onStray?.(message);
       if (report.type === 'beat') this.beat = report.beat;
@@ -80,6 +79,8 @@ export class WorkerHandle {
 
   /** Sends an order. A worker that is already going cannot hear it, which is fine: its exit will be seen. */
   tell(order: Order): void {
+    // Only now, with the process started, as the module takes long to load.
+    this.#key ??= process.getBuiltinModule('node:crypto').randomUUID();
     const envelope: Envelope<Order> = { key: this.#key, content: order };
     if (this.#child?.connected) this.#child.send(envelope, () => {});
   }

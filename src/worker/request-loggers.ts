@@ -2,9 +2,11 @@
  * Makes the loggers of single requests cheap. Fastify has pino make a child for each request, most of which never write
  * a line; knows how pino keeps what a child adds to its lines, which is put together here only when one is written.
  */
-import { type Logger, pino } from 'pino';
+import { createRequire } from 'node:module';
+import type { Logger, pino } from 'pino';
 
-const { chindingsSym } = pino.symbols;
+// An import would have Node look for names to export first.
+const { chindingsSym } = (createRequire(import.meta.url)('pino') as typeof pino).symbols;
 const kBindings = Symbol('fasticorn.bindings');
 
 /** As pino has it inside. */

@@ -1,0 +1,111 @@
+/**
+ * Where workers keep compiled code for those to come, and that nothing depends on it.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { compileCache } from '../src/compile-cache.ts';
+import { workerEnv } from '../src/worker-env.ts';
+import { FILE_DECIDES, Site } from './support/site.ts';
+
+/** From Node 22.1 on. */
+const HAS_CACHE = 'getCompileCacheDir' in process.getBuiltinModule('node:module');
+
+/** An app that tells where its process keeps compiled code, as Node has it and as its children would. */
+const APP = `
+  import * as modules from 'node:module';
+  import one from 'one';
+  export default async function (app) {
+    app.get('/version', async () => [one, modules.getCompileCacheDir?.(), process.env.NODE_COMPILE_CACHE].join());
+  }`;
+
+/** A site whose app has a package. */
+function prepare(...[t]: ConstructorParameters<typeof Site>): Site {
+  const site = new Site(t);
+  site.write('app.mjs', APP);
+  site.write('node_modules/one/index.js', 'module.exports = 1;');
+  return site;
+}
+
+/** The tests themselves may run with one. */
+const env = { ...FILE_DECIDES, NODE_COMPILE_CACHE: undefined as unknown as string };
+
+describe('the place for compiled code', () => {
+  const uid = process.getuid?.();
+
+  it('is in the nearest node_modules above the app', (t) => {
+    const site = new Site(t);
+    mkdirSync(join(site.directory, 'a/b'), { recursive: true });
+    mkdirSync(join(site.directory, 'node_modules'));
+    const place = (file: string) => compileCache(join(site.directory, file), uid);
+    assert.equal(place('a/b/app.js'), join(site.directory, 'node_modules/.fasticorn'));
+    mkdirSync(join(site.directory, 'a/node_modules'));
+    assert.equal(place('a/b/app.js'), join(site.directory, 'a/node_modules/.fasticorn'));
+    assert.equal(place('app.js'), join(site.directory, 'node_modules/.fasticorn'));
+  });
+
+  it('is nowhere if that belongs to another user than the workers are', (t) => {
+    const site = new Site(t);
+    mkdirSync(join(site.directory, 'node_modules'));
+    const file = join(site.directory, 'app.js');
+    assert.equal(compileCache(file, (uid ?? 0) + 1), undefined);
+    assert.notEqual(compileCache(file, uid), undefined);
+  });
+
+  it('is nowhere if there is no node_modules', () => {
+    assert.equal(compileCache('/nowhere/at/all/app.js', uid), undefined);
+  });
+
+  it('is for others to decide: the environment, or an env file', () => {
+    const own = { files: [], watch: false, compileCache: '/ours' };
+    const place = (sources: Partial<Parameters<typeof workerEnv>[0]>) =>
+      workerEnv({ ...own, env: {}, ...sources }).NODE_COMPILE_CACHE;
+    assert.equal(place({}), '/ours');
+    assert.equal(place({ env: { NODE_COMPILE_CACHE: '/theirs' } }), '/theirs');
+    assert.equal(place({ files: [{ NODE_COMPILE_CACHE: '/theirs' }] }), '/theirs');
+    assert.equal(place({ compileCache: undefined }), undefined);
+  });
+
+  it('is not used while coverage is collected, which would be less exact', () => {
+    const sources = { env: { NODE_V8_COVERAGE: '/coverage' }, files: [], watch: false };
+    assert.equal(workerEnv({ ...sources, compileCache: '/ours' }).NODE_COMPILE_CACHE, undefined);
+  });
+});
+
+describe('a worker', () => {
+  it('leaves compiled code to the next ones', { skip: !HAS_CACHE && 'needs Node 22.1' }, async (t) => {
+    const site = prepare(t);
+    const place = join(site.directory, 'node_modules/.fasticorn');
+    const server = await site.start([], { env });
+    const [one, used, said] = (await site.version()).split(',');
+    assert.deepEqual([one, said], ['1', place]);
+    assert.ok(used!.startsWith(place), used);
+    assert.equal(await server.stop(), 0);
+    assert.notEqual(readdirSync(used!).length, 0);
+
+    const next = await site.start([], { env });
+    assert.deepEqual((await site.version()).split(','), [one, used, said]);
+    site.write('node_modules/one/index.js', 'module.exports = 2;');
+    await site.ask('reload');
+    assert.equal((await site.version()).split(',')[0], '2');
+    assert.equal(await next.stop(), 0);
+  });
+
+  it('serves as ever, and says nothing, where it cannot leave any', async (t) => {
+    const site = prepare(t);
+    site.write('node_modules/.fasticorn', 'a file');
+    const server = await site.start([], { env });
+    assert.equal((await site.version()).split(',')[0], '1');
+    assert.equal(await server.stop(), 0);
+    assert.doesNotMatch(server.stderr, /cache/i);
+  });
+
+  it('leaves none if the operator does not want that', async (t) => {
+    const site = prepare(t);
+    const server = await site.start([], { env: { ...env, NODE_DISABLE_COMPILE_CACHE: '1' } });
+    assert.equal((await site.version()).split(',')[1], '');
+    assert.equal(await server.stop(), 0);
+    assert.ok(!existsSync(join(site.directory, 'node_modules/.fasticorn')));
+  });
+});
