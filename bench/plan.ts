@@ -57,15 +57,7 @@ export const experiments: readonly Experiment[] = [
     title: 'Hello world behind nginx with a pool of connections',
     rounds: 11,
     entries: rows(
-      [
-        'fasticorn',
-        'bare-fastify',
-        'cluster-round-robin',
-        'pm2',
-        'watt',
-        'gunicorn-flask',
-        'gunicorn-uvicorn',
-      ],
+      [...OURS, 'bare-fastify', 'cluster-round-robin', 'pm2', 'watt', 'gunicorn-flask', 'gunicorn-uvicorn'],
       { path: 'nginx-keepalive' },
     ),
     quick: { rounds: 3, rows: ['fasticorn', 'bare-fastify', 'pm2', 'gunicorn-uvicorn'] },
@@ -75,7 +67,7 @@ export const experiments: readonly Experiment[] = [
     id: 'nginx-close',
     title: 'Hello world behind nginx with a connection for each request',
     entries: rows(
-      ['fasticorn', 'bare-fastify', 'cluster-round-robin', 'pm2', 'gunicorn-flask', 'gunicorn-uvicorn'],
+      [...OURS, 'bare-fastify', 'cluster-round-robin', 'pm2', 'gunicorn-flask', 'gunicorn-uvicorn'],
       { path: 'nginx-close' },
     ),
   },

@@ -1,9 +1,12 @@
 /**
- * h2load, which makes the load: one process, HTTP/1.1, over a Unix socket or TCP, for a fixed time, either as fast as
- * answers come or at a fixed rate. Counts and times every request; what is asked, and of whom, others say.
+ * h2load, which makes the load: one process, HTTP/1.1, over a Unix socket or TCP, either as fast as answers come for a
+ * fixed time, or as many requests at a fixed rate as belong to that time. Counts and times every request; what is asked,
+ * and of whom, others say.
  *
- * Requests under way at the end are neither answers nor errors. At a fixed rate a client whose answer is late sends
- * its next request late: what is measured is how long answers take, not how long a queue before the server was.
+ * At a fixed rate clients begin one after the other: all at once they would send in step for ever, and what is measured
+ * would be how a burst is worked off. A client whose answer is late sends its next request late: what is measured is how
+ * long answers take, not how long a queue before the server was. Otherwise requests under way at the end are neither
+ * answers nor errors.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,6 +21,8 @@ import { percentile } from '../statistics.ts';
 const OVERTIME = 15_000;
 /** How often its CPU time is read, in milliseconds; what comes after the last time is not seen. */
 const LOOK = 50;
+/** At a fixed rate new clients begin so often, in milliseconds: as many as have requests to send in that time. */
+const BEGIN_EVERY = 5;
 
 export interface Slice {
   endpoint: Endpoint;
@@ -86,7 +91,7 @@ export async function h2load(slice: Slice): Promise<Outcome> {
   const { code } = await ended;
   const said = readFileSync(log, 'utf8');
   if (code !== 0) throw new Error(`h2load: ${said.trim().split('\n').at(-1)}`);
-  const found = outcome(said, readFileSync(samples), seconds);
+  const found = outcome(said, readFileSync(samples), slice.rate === undefined ? seconds : secondsTaken(said));
   // Megabytes a second.
   rmSync(samples);
   return { ...found, busy };
@@ -99,11 +104,15 @@ export function argumentsFor(
 ): string[] {
   const authority = endpoint.kind === 'unix' ? 'localhost' : `127.0.0.1:${endpoint.port}`;
   return [
-    ...['--h1', '--threads=1', `--clients=${connections}`, `--duration=${Math.round(seconds * 1000)}ms`],
+    ...['--h1', '--threads=1', `--clients=${connections}`],
     ...[`--log-file=${files.samples}`],
     ...(endpoint.kind === 'unix' ? [`--base-uri=unix:${endpoint.path}`] : []),
-    // Of each of its clients.
-    ...(rate === undefined ? [] : [`--rps=${rate / connections}`]),
+    ...(rate === undefined
+      ? [`--duration=${Math.round(seconds * 1000)}ms`]
+      : [
+          ...[`--requests=${Math.round(rate * seconds)}`, `--rps=${rate / connections}`],
+          ...[`--rate=${Math.ceil((rate * BEGIN_EVERY) / 1000)}`, `--rate-period=${BEGIN_EVERY}ms`],
+        ]),
     ...(workload.upload === undefined
       ? []
       : [`--data=${files.body}`, '--header=content-type: application/octet-stream']),
@@ -132,6 +141,12 @@ export function outcome(said: string, samples: Uint8Array, seconds: number): Omi
     p99: milliseconds(0.99),
     p999: milliseconds(0.999),
   };
+}
+
+/** How long all of it took; at a fixed rate longer than it should if the server cannot keep up. */
+function secondsTaken(said: string): number {
+  const [, number, unit] = /^finished in ([\d.]+)(us|ms|s),/m.exec(said) ?? [];
+  return Number(number) / { s: 1, ms: 1e3, us: 1e6 }[(unit ?? 's') as 's' | 'ms' | 'us'];
 }
 
 /** The last column of every line. By hand: a second of it may be 200,000 lines. */
