@@ -193,6 +193,7 @@ describe('only', () => {
       'http.ts',
       'launch.ts',
       'worker/inspector.ts',
+      'worker/pretenuring.ts',
     ]);
   });
 

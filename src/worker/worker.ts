@@ -28,6 +28,7 @@ import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
 import { discourageClusters } from './node-cluster.ts';
 import { identifyPeers, requestIdHeader, trustProxyFor } from './peers.ts';
+import { stopPretenuring } from './pretenuring.ts';
 import { requestIds } from './request-id.ts';
 import { limitRequests } from './request-limits.ts';
 import { deferRequestLoggers } from './request-loggers.ts';
@@ -153,6 +154,8 @@ class Worker {
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     if (config.watch) reportLoaded();
     report({ type: 'ready', shape: app.shape });
+    // Not before the app is loaded, nor as a flag of Node: without Node's usual flags V8 compiles its modules anew.
+    stopPretenuring();
     if (this.#early) void this.#leave(this.#early);
     const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
     startHeartbeat({
