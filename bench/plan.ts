@@ -24,6 +24,8 @@ const variants = (servers: readonly string[], all: readonly Parameters<typeof ro
 
 const OURS = ['fasticorn', 'fasticorn-no-log'];
 const BARE = ['bare-fastify', 'bare-http'];
+/** Bare Fastify as an app has it that can log. */
+const LOGGING = ['bare-fastify-silent', 'bare-fastify-logger'];
 const CLUSTER = ['cluster-round-robin', 'cluster-shared'];
 const PYTHON = ['gunicorn-flask', 'gunicorn-asgi', 'gunicorn-uvicorn', 'uvicorn-fastapi', 'uvicorn-asgi'];
 const MANAGERS = [
@@ -48,7 +50,7 @@ export const experiments: readonly Experiment[] = [
     id: 'hello',
     title: 'Hello world, straight to the server',
     rounds: 11,
-    entries: rows([...OURS, ...BARE, ...CLUSTER, 'fastify-cli', 'pm2', 'watt', ...PYTHON]),
+    entries: rows([...OURS, ...BARE, ...LOGGING, ...CLUSTER, 'fastify-cli', 'pm2', 'watt', ...PYTHON]),
     quick: { rounds: 3, rows: [...OURS, ...BARE, 'cluster-round-robin'] },
   },
   {
@@ -95,7 +97,7 @@ export const experiments: readonly Experiment[] = [
     title: 'What an access log costs',
     baseline: 'fasticorn-no-log',
     rounds: 15,
-    entries: rows([...OURS, 'bare-fastify', 'bare-fastify-silent', 'bare-fastify-logger']),
+    entries: rows([...OURS, 'bare-fastify', ...LOGGING]),
   },
   {
     ...loaded,

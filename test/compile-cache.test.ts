@@ -2,7 +2,7 @@
  * Where workers keep compiled code for those to come, and that nothing depends on it.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { compileCache } from '../src/compile-cache.ts';
@@ -50,6 +50,24 @@ describe('the place for compiled code', () => {
     const file = join(site.directory, 'app.js');
     assert.equal(compileCache(file, (uid ?? 0) + 1), undefined);
     assert.notEqual(compileCache(file, uid), undefined);
+  });
+
+  it('is nowhere if something else is in its place: a file, a link', (t) => {
+    const site = new Site(t);
+    site.write('node_modules/.fasticorn', 'a file');
+    assert.equal(compileCache(join(site.directory, 'app.js'), uid), undefined);
+    site.write('a/node_modules/one/index.js', '');
+    symlinkSync(site.directory, join(site.directory, 'a/node_modules/.fasticorn'));
+    assert.equal(compileCache(join(site.directory, 'a/app.js'), uid), undefined);
+  });
+
+  it('is nowhere if somebody else made it', { skip: uid !== 0 && 'needs root' }, (t) => {
+    const site = new Site(t);
+    const place = join(site.directory, 'node_modules/.fasticorn');
+    mkdirSync(place, { recursive: true });
+    assert.equal(compileCache(join(site.directory, 'app.js'), 0), place);
+    chownSync(place, 65_534, 65_534);
+    assert.equal(compileCache(join(site.directory, 'app.js'), 0), undefined);
   });
 
   it('is nowhere if there is no node_modules', () => {
@@ -106,9 +124,10 @@ describe('a worker', () => {
 
   it('serves as ever, and says nothing, where it cannot leave any', async (t) => {
     const site = prepare(t);
-    site.write('node_modules/.fasticorn', 'a file');
-    const server = await site.start([], { env });
-    assert.equal((await site.version()).split(',')[0], '1');
+    site.write('place', 'a file');
+    const place = join(site.directory, 'place');
+    const server = await site.start([], { env: { ...env, NODE_COMPILE_CACHE: place } });
+    assert.deepEqual((await site.version()).split(','), ['1', '', place]);
     assert.equal(await server.stop(), 0);
     assert.doesNotMatch(server.stderr, /cache/i);
   });

@@ -41,7 +41,7 @@ export function readmePart(files: ResultFiles): string {
     ...(notes.length > 0 ? [notes.map((note) => `- ${note}`).join('\n')] : []),
     ...pictures.map((one) => picture(one, `${RESULTS}/`)),
     ...Object.values(files).map(provenance),
-    `[All tables](${RESULTS}/tables.md), with latencies and CPU, say also what ≥, ≤ and ≈ are; – was not measured.`,
+    `[All tables](${RESULTS}/tables.md), with latencies and CPU, say also what ≥, ≤ and ≈ are. Limited by the load: it and the baseline kept the load generator busy, and neither came to its own limit; – was not measured.`,
   ].join('\n\n');
 }
 

@@ -33,7 +33,7 @@ const alone: Server = {
   ...bareFastify,
   id: 'node-app',
   title: 'node app.js',
-  note: 'one process, whatever the number of workers',
+  note: 'one process, and none of the compiled code that fasticorn keeps',
   start: (site) => startProgram(site, 'serve.mjs', ['fastify', addressOf(site.endpoint)]),
 };
 
