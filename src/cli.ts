@@ -46,8 +46,8 @@ const launchOf = (loaded: Loaded) => {
   const credentials = credentialsOf(loaded.config);
   const runAs = credentials && commandAs.bind(undefined, credentials);
   const { env, execArgv } = process;
-  const uid = credentials?.uid ?? process.geteuid?.();
-  return prepareLaunch(loaded, { env, execArgv, machine: machine(), runAs, uid });
+  const cacheUser = { uid: credentials?.uid ?? process.geteuid?.(), umask: process.umask() };
+  return prepareLaunch(loaded, { env, execArgv, machine: machine(), runAs, cacheUser });
 };
 
 /** Runs the command and resolves with the exit code. */

@@ -1,29 +1,53 @@
 /**
- * Where workers keep compiled code, so that those to come load the app sooner: Node's compile cache (from 22.1 on). Knows
- * whose directory can be trusted with it; Node reads it, fills it when a process ends, and does without what it cannot write.
+ * Where workers keep compiled code, so that those to come load the app sooner: Node's compile cache. Knows whose directory
+ * can be trusted with it; Node reads it, fills it when a process ends, and does without what it cannot write.
  */
-import { lstatSync, statSync } from 'node:fs';
+import { lstatSync, type Stats, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+
+/** Who the workers are. */
+export interface CacheUser {
+  /** Undefined where users have no numbers. */
+  uid: number | undefined;
+  /** The permissions that their new directories do not get. */
+  umask: number;
+}
+
+/** What group and others would need to write. */
+const FOR_OTHERS = 0o022;
 
 /**
  * Finds the place for the cache: inside the `node_modules` that the app's packages come from, which `npm ci` empties. Only
- * one that belongs to the workers' user, and so does what is there: whoever can write to the cache decides what code runs,
+ * one that belongs to the workers' user, and only if nobody else can write to the cache: who can decides what code runs,
  * as with the packages, and that user's `npm ci` must be able to remove it.
  *
  * @param file the app's file, an absolute path without links.
- * @param uid the workers' user; undefined where users have no numbers.
  * @returns undefined if there is none.
  */
-export function compileCache(file: string, uid: number | undefined): string | undefined {
+export function compileCache(file: string, user: CacheUser): string | undefined {
   for (let directory = dirname(file); ; directory = dirname(directory)) {
     const packages = join(directory, 'node_modules');
-    const found = statSync(packages, { throwIfNoEntry: false });
-    if (found?.isDirectory()) {
-      const place = join(packages, '.fasticorn');
-      const there = lstatSync(place, { throwIfNoEntry: false }) ?? found;
-      const isTheirs = uid === undefined || (found.uid === uid && there.uid === uid);
-      return isTheirs && there.isDirectory() ? place : undefined;
-    }
+    const found = attempt(() => statSync(packages));
+    if (found?.isDirectory()) return isTheirs(found, user) ? placeIn(packages, user) : undefined;
     if (directory === dirname(directory)) return undefined;
+  }
+}
+
+function placeIn(packages: string, user: CacheUser): string | undefined {
+  const place = join(packages, '.fasticorn');
+  const there = attempt(() => lstatSync(place));
+  // Node makes it with what the umask leaves.
+  if (!there) return (user.umask & FOR_OTHERS) === FOR_OTHERS ? place : undefined;
+  return there.isDirectory() && isTheirs(there, user) && (there.mode & FOR_OTHERS) === 0 ? place : undefined;
+}
+
+const isTheirs = ({ uid }: Stats, user: CacheUser) => user.uid === undefined || uid === user.uid;
+
+/** What cannot be looked at is as good as not there. */
+function attempt(look: () => Stats): Stats | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
   }
 }

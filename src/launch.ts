@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { findApp } from './app-file.ts';
-import { compileCache } from './compile-cache.ts';
+import { type CacheUser, compileCache } from './compile-cache.ts';
 import type { Loaded } from './config/load.ts';
 import { limitsHeap, splitFlags, stripsTypes, typeScriptLoaderIn } from './config/node-flags.ts';
 import { invalid } from './config/origin.ts';
@@ -34,8 +34,8 @@ export interface Surroundings {
   machine: Machine;
   /** How a program is started as the user of the workers; absent if that is who we are. */
   runAs?: RunAs | undefined;
-  /** The number of that user; undefined where users have none. */
-  uid?: number | undefined;
+  /** Who that is; absent if the workers are to keep no compiled code. */
+  cacheUser?: CacheUser;
 }
 
 type RunAs = (
@@ -50,7 +50,7 @@ type RunAs = (
  */
 export async function prepareLaunch(
   loaded: Loaded,
-  { env: ownEnv, execArgv, machine, runAs, uid }: Surroundings,
+  { env: ownEnv, execArgv, machine, runAs, cacheUser }: Surroundings,
 ): Promise<Launch> {
   const { config } = loaded;
   const directory = config.chdir ?? '.';
@@ -59,7 +59,7 @@ export async function prepareLaunch(
     env: ownEnv,
     files: readEnvFiles(loaded, !!runAs),
     watch: config.watch,
-    compileCache: file && compileCache(file, uid),
+    compileCache: file && cacheUser && compileCache(file, cacheUser),
   });
   const given = config.nodeOptions === undefined ? [] : splitFlags(config.nodeOptions);
   const run: RunNode = (args) => runNode(args, { cwd: directory, env, runAs });

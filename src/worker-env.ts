@@ -19,7 +19,7 @@ export interface EnvSources {
   files: readonly Environment[];
   /** Whether this is for development: then NODE_ENV says so, unless somebody else has decided. */
   watch: boolean;
-  /** Where Node is to keep compiled code, unless somebody else has decided; undefined for nowhere. */
+  /** Where Node is to keep compiled code, unless somebody else has decided or wants coverage; undefined for nowhere. */
   compileCache?: string | undefined;
 }
 

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseList } from '../bench/cpus.ts';
-import { argumentsFor, outcome } from '../bench/load/h2load.ts';
+import { argumentsFor, outcome, secondsTaken } from '../bench/load/h2load.ts';
 import { imbalance } from '../bench/measure/usage.ts';
 import { rotated } from '../bench/site.ts';
 import { agree, median, percentile, ratios, summary } from '../bench/statistics.ts';
@@ -107,6 +107,12 @@ status codes: 2 2xx, 0 3xx, 0 4xx, 1 5xx
     assert.throws(() => outcome('a line\nclient could not connect to host\n', Buffer.alloc(0), 1), {
       message: 'h2load: client could not connect to host',
     });
+  });
+
+  it('says how long it took, in a unit of its choice', () => {
+    const taken = (text: string) => secondsTaken(`starting\nfinished in ${text}, 6.00 req/s, 1.20KB/s\n`);
+    assert.deepEqual([taken('2.50s'), taken('500.00ms'), taken('20us')], [2.5, 0.5, 0.000_02]);
+    assert.throws(() => secondsTaken('a line\nanother\n'), { message: 'h2load: another' });
   });
 
   const files = { samples: '/s', body: '/b' };

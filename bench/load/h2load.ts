@@ -111,7 +111,8 @@ export function argumentsFor(
       ? [`--duration=${Math.round(seconds * 1000)}ms`]
       : [
           ...[`--requests=${Math.round(rate * seconds)}`, `--rps=${rate / connections}`],
-          ...[`--rate=${Math.ceil((rate * BEGIN_EVERY) / 1000)}`, `--rate-period=${BEGIN_EVERY}ms`],
+          ...[`--rate=${Math.min(connections, Math.ceil((rate * BEGIN_EVERY) / 1000))}`],
+          `--rate-period=${BEGIN_EVERY}ms`,
         ]),
     ...(workload.upload === undefined
       ? []
@@ -143,10 +144,13 @@ export function outcome(said: string, samples: Uint8Array, seconds: number): Omi
   };
 }
 
-/** How long all of it took; at a fixed rate longer than it should if the server cannot keep up. */
-function secondsTaken(said: string): number {
+/**
+ * Reads how long all of it took; at a fixed rate longer than it should if the server cannot keep up. Exported for tests.
+ */
+export function secondsTaken(said: string): number {
   const [, number, unit] = /^finished in ([\d.]+)(us|ms|s),/m.exec(said) ?? [];
-  return Number(number) / { s: 1, ms: 1e3, us: 1e6 }[(unit ?? 's') as 's' | 'ms' | 'us'];
+  if (number === undefined) throw new Error(`h2load: ${said.trim().split('\n').at(-1)}`);
+  return Number(number) / { s: 1, ms: 1e3, us: 1e6 }[unit as 's' | 'ms' | 'us'];
 }
 
 /** The last column of every line. By hand: a second of it may be 200,000 lines. */

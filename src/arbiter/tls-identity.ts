@@ -8,9 +8,9 @@ import type { Config } from '../config/settings.ts';
 import { UserError } from '../errors.ts';
 import type { TlsIdentity } from '../protocol.ts';
 
-// Both are loaded only where there is TLS: workers would have to wait for them at a start.
-const crypto = () => process.getBuiltinModule('node:crypto');
-const tls = () => process.getBuiltinModule('node:tls');
+// Loaded only where there is TLS: at a start it takes a while, before the first worker is spawned.
+const nodeCrypto = () => process.getBuiltinModule('node:crypto');
+const nodeTls = () => process.getBuiltinModule('node:tls');
 
 /**
  * What TLS is to be spoken with, as the files are now; undefined if there is to be none.
@@ -28,11 +28,11 @@ export function readTlsIdentity({
   if (!certificate.checkPrivateKey(keyIn(keyfile, key)))
     throw new UserError(`--keyfile ${keyfile}: it is not the key of ${certfile} (--certfile)`);
   try {
-    tls().createSecureContext({ cert, key });
+    nodeTls().createSecureContext({ cert, key });
   } catch (error) {
     throw new UserError(`--certfile ${certfile}: TLS cannot use it: ${(error as Error).message}`);
   }
-  return { cert, key, ticketKeys: crypto().randomBytes(48).toString('base64') };
+  return { cert, key, ticketKeys: nodeCrypto().randomBytes(48).toString('base64') };
 }
 
 function read(flag: string, path: string): string {
@@ -45,7 +45,7 @@ function read(flag: string, path: string): string {
 
 function certificateIn(path: string, pem: string): X509Certificate {
   try {
-    return new (crypto().X509Certificate)(pem);
+    return new (nodeCrypto().X509Certificate)(pem);
   } catch {
     throw new UserError(`--certfile ${path}: expected a certificate in PEM (BEGIN CERTIFICATE)`);
   }
@@ -58,7 +58,7 @@ function keyIn(path: string, pem: string): KeyObject {
       `--keyfile ${path}: the key is encrypted, and nobody is there to ask for its passphrase; openssl pkey decrypts it`,
     );
   try {
-    return crypto().createPrivateKey(pem);
+    return nodeCrypto().createPrivateKey(pem);
   } catch {
     throw new UserError(`--keyfile ${path}: expected a private key in PEM (BEGIN PRIVATE KEY)`);
   }

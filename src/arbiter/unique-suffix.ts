@@ -1,6 +1,6 @@
 /**
  * What tells a hidden name from others in its directory. It need not be a secret, as whoever uses it takes no name that is
- * there already; so it does without node:crypto, for which the workers would have to wait at a start.
+ * there already; so it does without node:crypto, which takes a while to load before the first worker is spawned.
  */
 
 /** Eight hexadecimal digits, by chance. */

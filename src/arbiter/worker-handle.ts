@@ -27,6 +27,7 @@ export const FIRST_SOCKET_FD = 4;
 /** A running worker. */
 export class WorkerHandle {
   readonly #child: ChildProcess | undefined;
+  /** What marks a message as ours; none until the first order, before which a worker has nothing to say. */
   #key: string | undefined;
   /** What it has last told of itself. */
   beat: Beat | undefined;

@@ -154,7 +154,7 @@ class Worker {
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     if (config.watch) reportLoaded();
     report({ type: 'ready', shape: app.shape });
-    // Not before the app is loaded, nor as a flag of Node: without Node's usual flags V8 compiles its modules anew.
+    // Not before the app is loaded, nor as a flag of Node: from then on V8 compiles anew what Node loads of its own.
     stopPretenuring();
     if (this.#early) void this.#leave(this.#early);
     const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
