@@ -230,7 +230,7 @@ export const experiments: readonly Experiment[] = [
     baseline: 'bare-fastify',
     rounds: 3,
     seconds: 0,
-    entries: rows(MANAGERS),
+    entries: rows([...MANAGERS, 'bare-fastify-silent']),
     quick: { rounds: 1, rows: ['fasticorn', 'bare-fastify', 'pm2', 'gunicorn-flask'] },
   },
   {
