@@ -321,6 +321,7 @@ describe('A stop during an upgrade whose Node is deaf and dumb', { concurrency: 
 describe('An app that listens to what we say to its process', () => {
   it('hears nothing of it, neither what comes nor what goes', async (t) => {
     const server = await startServer(t, app('eavesdrops.mjs'), ['-w', '1']);
+    await settled(server, 1);
     await until(async () => (await readyWorkers(server)).some(({ requests = 0 }) => requests >= 0), 'a beat');
     const answer = (await fetchFrom({ socketPath: server.socket }, '/')).json<{ heard: unknown[] }>();
     assert.deepEqual(answer.heard, []);
