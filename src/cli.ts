@@ -84,7 +84,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   // The arbiter opens the error log as well, and would make it its own.
   if (credentials) createLogs(config, credentials);
   const launch = await launchOf(loaded);
-  // Workers are started before that one has anything to say.
+  // On demand, as workers are started before this log has its first line.
   const log = openErrorLog(config, {}, undefined, onDemand);
   const { logger, flushSync } = log;
   // Before anything is bound, or anybody replaced.

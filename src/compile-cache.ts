@@ -4,6 +4,7 @@
  */
 import { lstatSync, type Stats, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { upwards } from './upwards.ts';
 
 /** Who the workers are. */
 export interface CacheUser {
@@ -25,12 +26,9 @@ const FOR_OTHERS = 0o022;
  * @returns undefined if there is none.
  */
 export function compileCache(file: string, user: CacheUser): string | undefined {
-  for (let directory = dirname(file); ; directory = dirname(directory)) {
-    const packages = join(directory, 'node_modules');
-    const found = attempt(() => statSync(packages));
-    if (found?.isDirectory()) return isTheirs(found, user) ? placeIn(packages, user) : undefined;
-    if (directory === dirname(directory)) return undefined;
-  }
+  const packages = upwards(dirname(file), 'node_modules/');
+  const found = packages && attempt(() => statSync(packages));
+  return found && isTheirs(found, user) ? placeIn(packages, user) : undefined;
 }
 
 function placeIn(packages: string, user: CacheUser): string | undefined {

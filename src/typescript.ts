@@ -2,10 +2,11 @@
  * How a worker comes to run an app that is written in TypeScript: through the loader that its package lists, as it was
  * written for that one, or natively. Reads package.json files; runs nothing.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ExitCode, UserError } from './errors.ts';
+import { upwards } from './upwards.ts';
 
 /** The Node that runs the workers. */
 export interface NodeFeatures {
@@ -70,13 +71,6 @@ function entryOf(target: unknown): string | undefined {
   if (typeof target === 'string') return target;
   const { import: module, default: other } = (target ?? {}) as Record<string, unknown>;
   return [module, other].find((one) => typeof one === 'string');
-}
-
-/** The nearest file of that name in a directory or above it. */
-function upwards(directory: string, name: string): string | undefined {
-  const path = join(directory, name);
-  if (existsSync(path)) return path;
-  return directory === dirname(directory) ? undefined : upwards(dirname(directory), name);
 }
 
 /** Not by `require`, which would never look again at what it once has read. Undefined if it is no JSON. */

@@ -90,7 +90,7 @@ export async function h2load(slice: Slice): Promise<Outcome> {
   }
   const { code } = await ended;
   const said = readFileSync(log, 'utf8');
-  if (code !== 0) throw new Error(`h2load: ${said.trim().split('\n').at(-1)}`);
+  if (code !== 0) throw complaint(said);
   const found = outcome(said, readFileSync(samples), slice.rate === undefined ? seconds : secondsTaken(said));
   // Megabytes a second.
   rmSync(samples);
@@ -127,7 +127,7 @@ export function argumentsFor(
  */
 export function outcome(said: string, samples: Uint8Array, seconds: number): Omit<Outcome, 'busy'> {
   const [, total, succeeded] = /^requests: (\d+) total, .* (\d+) succeeded,/m.exec(said) ?? [];
-  if (total === undefined) throw new Error(`h2load: ${said.trim().split('\n').at(-1)}`);
+  if (total === undefined) throw complaint(said);
   const answers = Number(succeeded);
   const times = durations(samples).sort();
   const milliseconds = (part: number) => {
@@ -149,9 +149,12 @@ export function outcome(said: string, samples: Uint8Array, seconds: number): Omi
  */
 export function secondsTaken(said: string): number {
   const [, number, unit] = /^finished in ([\d.]+)(us|ms|s),/m.exec(said) ?? [];
-  if (number === undefined) throw new Error(`h2load: ${said.trim().split('\n').at(-1)}`);
+  if (number === undefined) throw complaint(said);
   return Number(number) / { s: 1, ms: 1e3, us: 1e6 }[unit as 's' | 'ms' | 'us'];
 }
+
+/** What it said last is why it could not do it. */
+const complaint = (said: string) => new Error(`h2load: ${said.trim().split('\n').at(-1)}`);
 
 /** The last column of every line. By hand: a second of it may be 200,000 lines. */
 function durations(samples: Uint8Array): Uint32Array {

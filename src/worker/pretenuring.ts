@@ -1,8 +1,8 @@
 /**
  * Has V8 make what belongs to a connection among the things that live short. It notes for each place in the code whether
- * what is made there lives long, and then makes it in the old generation at once: with V8 14 (Node 26) the
- * listeners of connections. There they keep alive all that they point to until the next full collection, so that every
- * closed connection was copied and marked: a tenth of the CPU time of short ones.
+ * what is made there lives long, and then makes it in the old generation at once: with V8 14 (Node 26) the listeners of
+ * connections. There they keep alive all that they point to until the next full collection, so that every closed
+ * connection was copied and marked: a tenth of the CPU time of short ones.
  */
 
 /** Turns that off from now on, unless the operator has a flag that says something about it. */
