@@ -194,7 +194,7 @@ describe('only', () => {
       'http.ts',
       'launch.ts',
       'worker/inspector.ts',
-      'worker/pretenuring.ts',
+      'worker/v8-tuning.ts',
     ]);
   });
 

@@ -73,7 +73,7 @@ describe('a worker', { skip }, () => {
     assert.ok(each < LIMIT, `${each} bytes of each connection`);
   });
 
-  // Once this fails, V8 does without our help, and pretenuring.ts can go.
+  // Once this fails, V8 does without our help, and its line in v8-tuning.ts can go.
   it('leaves V8 as it is for an operator who has a flag for that', async (t) => {
     const each = await survivorsOf(t, '--node-options=--allocation-site-pretenuring');
     assert.ok(each > LIMIT, `${each} bytes of each connection`);

@@ -28,13 +28,13 @@ import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
 import { discourageClusters } from './node-cluster.ts';
 import { identifyPeers, requestIdHeader, trustProxyFor } from './peers.ts';
-import { stopPretenuring } from './pretenuring.ts';
 import { requestIds } from './request-id.ts';
 import { limitRequests } from './request-limits.ts';
 import { deferRequestLoggers } from './request-loggers.ts';
 import { enforceRequestTimeout } from './request-timeout.ts';
 import { surviveClosedPipes } from './standard-streams.ts';
 import { typeScriptHint } from './typescript-hint.ts';
+import { tuneV8 } from './v8-tuning.ts';
 
 surviveClosedPipes();
 
@@ -154,8 +154,8 @@ class Worker {
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     if (config.watch) reportLoaded();
     report({ type: 'ready', shape: app.shape });
-    // Not before the app is loaded, nor as a flag of Node: from then on V8 compiles anew what Node loads of its own.
-    stopPretenuring();
+    // Not before the app is loaded: from then on V8 compiles anew what Node loads of its own.
+    tuneV8();
     if (this.#early) void this.#leave(this.#early);
     const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
     startHeartbeat({
