@@ -75,11 +75,12 @@ export class LineWriter {
       return;
     }
     this.#pendingBytes += bytes;
-    const last = this.#chunks.at(-1);
-    if (last && last.bytes + bytes <= this.#maxWrite) {
-      last.text += line;
-      last.bytes += bytes;
-    } else this.#chunks.push({ text: line, bytes });
+    let last = this.#chunks.at(-1);
+    if (!last || last.bytes + bytes > this.#maxWrite) {
+      last = new Chunk();
+      this.#chunks.push(last);
+    }
+    last.add(line, bytes);
     if (!this.#options.buffered) this.#writeNow();
     else {
       if (this.#chunks.length > 1 && !this.#trouble) this.#writeNow(1);
@@ -135,7 +136,7 @@ export class LineWriter {
   }
 
   #next(leave: number): Buffer | undefined {
-    if (!this.#current && this.#chunks.length > leave) this.#current = encoded(this.#chunks.shift()!);
+    if (!this.#current && this.#chunks.length > leave) this.#current = this.#chunks.shift()!.encoded();
     return this.#current;
   }
 
@@ -183,15 +184,36 @@ export class LineWriter {
   }
 }
 
-/** Some lines, which end with the last one's end, and what they take in UTF-8. */
-interface Chunk {
-  text: string;
-  bytes: number;
-}
+/** How many characters are encoded together, at least. */
+const PIECE = 2048;
 
-/** As many bytes as characters: then it is ASCII, of which Latin-1 makes the same without looking at it. */
-function encoded({ text, bytes }: Chunk): Buffer {
-  return Buffer.from(text, bytes === text.length ? 'latin1' : 'utf8');
+/** Whole lines that go out in one write. */
+class Chunk {
+  /** What they take in UTF-8. */
+  bytes = 0;
+  readonly #pieces: Buffer[] = [];
+  #text = '';
+  #bytesBefore = 0;
+
+  add(line: string, bytes: number): void {
+    this.#text += line;
+    this.bytes += bytes;
+    // V8 only links what is added to a text, and copies the parts when it is read: by the end they had left the CPU's cache.
+    if (this.#text.length >= PIECE) this.#encode();
+  }
+
+  encoded(): Buffer {
+    this.#encode();
+    return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces, this.bytes);
+  }
+
+  #encode(): void {
+    // As many bytes as characters: then it is ASCII, of which Latin-1 makes the same without looking at it.
+    const isAscii = this.bytes - this.#bytesBefore === this.#text.length;
+    this.#pieces.push(Buffer.from(this.#text, isAscii ? 'latin1' : 'utf8'));
+    this.#text = '';
+    this.#bytesBefore = this.bytes;
+  }
 }
 
 function maxWriteTo(fd: number, { buffered, ownFile }: LineWriterOptions): number {
