@@ -3,7 +3,7 @@
  * business of `measure/`.
  */
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync, truncateSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Bench, Entry, Experiment } from './experiment.ts';
@@ -47,6 +47,14 @@ export async function prepare(entry: Entry, { servers, cpus }: Bench): Promise<P
   const endpoint: Endpoint =
     kind === 'unix' ? { kind, path: join(directory, 'app.sock') } : { kind, port: await freePort() };
   return { server, site: { endpoint, workers: entry.workers, node, directory, cpus: cpus.server } };
+}
+
+/**
+ * Empties what a server has logged so far. A machine that runs for long writes to memory that old pages of files have left;
+ * a log that only grows would have a virtual one ask its host for new memory instead, at ten times the price of the copy.
+ */
+export function emptyLogs({ directory }: Site): void {
+  for (const name of readdirSync(directory)) if (/log$/.test(name)) truncateSync(join(directory, name));
 }
 
 /** The same for rows of which one can be served by what serves the other. */

@@ -11,7 +11,7 @@ import { type Front, startProxy } from '../load/proxy.ts';
 import type { Endpoint, Metric, Row, Workload } from '../model.ts';
 import { nginxVersion } from '../nginx.ts';
 import { newDirectory } from '../scratch.ts';
-import { freePort, type Live, rotated, withLive } from '../site.ts';
+import { emptyLogs, freePort, type Live, rotated, withLive } from '../site.ts';
 import { workloadOf } from '../workloads/index.ts';
 import { RowBuilder } from './row-builder.ts';
 import { countUsage, imbalance } from './usage.ts';
@@ -128,6 +128,7 @@ async function slice(
   seconds: number,
   { bench, proxy }: { bench: Bench; proxy: Launched | undefined },
 ) {
+  emptyLogs(site);
   const used = countUsage(running.processes);
   const proxies = () => (proxy ? [proxy.pid, ...proxy.descendants()] : []);
   const usedByProxy = countUsage(() => proxies().map((pid) => ({ pid, role: 'worker' })));
