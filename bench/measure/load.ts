@@ -16,8 +16,8 @@ import { workloadOf } from '../workloads/index.ts';
 import { RowBuilder } from './row-builder.ts';
 import { countUsage, imbalance } from './usage.ts';
 
-/** How many slices long the warm-up is: until compilers have done their work. */
-const WARM_UP = 2;
+/** How many slices long the warm-up is: until compilers have done their work, for which two workers on a CPU take seconds. */
+const WARM_UP = 7;
 /** The load side is the limit from this part of its CPUs on. */
 const BUSY = 0.9;
 
