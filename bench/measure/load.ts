@@ -16,8 +16,11 @@ import { workloadOf } from '../workloads/index.ts';
 import { RowBuilder } from './row-builder.ts';
 import { countUsage, imbalance } from './usage.ts';
 
-/** How many slices long the warm-up is: until compilers have done their work, for which two workers on a CPU take seconds. */
-const WARM_UP = 7;
+/**
+ * How long the warm-up is, in seconds: until compilers have done their work, for which two workers on a CPU need some; less
+ * where slices are so short that nobody wants a figure.
+ */
+const warmUp = (slice: number) => Math.min(5, slice * 7);
 /** The load side is the limit from this part of its CPUs on. */
 const BUSY = 0.9;
 
@@ -43,7 +46,7 @@ export const load: Measurement = {
   metrics,
   missing: () =>
     h2loadVersion() ? undefined : 'h2load is not installed (Debian: apt-get install nghttp2-client)',
-  estimate: ({ rounds, seconds }) => 0.9 + (rounds + WARM_UP) * (seconds + 0.2),
+  estimate: ({ rounds, seconds }) => 1.1 + warmUp(seconds) + rounds * (seconds + 0.2),
   measure: async (experiment, bench) => {
     const entries = experiment.entries.filter((entry) => {
       const why = obstacle(entry);
@@ -91,7 +94,7 @@ async function measureLive(live: readonly Live[], experiment: Experiment, bench:
           helpers.push(await holdIdle(entry.idle, site.endpoint, idle));
         }
         bench.progress(`warming up ${entry.id}`);
-        const { errors } = await slice(target, experiment.seconds * WARM_UP, { bench, proxy });
+        const { errors } = await slice(target, warmUp(experiment.seconds), { bench, proxy });
         target.row.errors += errors;
         targets.push(target);
       } catch (error) {
