@@ -28,6 +28,6 @@ describe('what workers tell V8', () => {
 
   it('leaves out what the operator has decided, in whatever spelling', () => {
     const own = ['--allocation_site_pretenuring', '--max-inlined-bytecode-size-cumulative=920', '--import=x'];
-    assert.deepEqual(flagsFor('99.1.2', own), ['--max-inlined-bytecode-size=2000']);
+    assert.deepEqual(flagsFor('99.1.2', own), ['--max-inlined-bytecode-size=1200']);
   });
 });
