@@ -204,7 +204,7 @@ class Chunk {
 
   encoded(): Buffer {
     this.#encode();
-    return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces, this.bytes);
+    return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
   }
 
   #encode(): void {

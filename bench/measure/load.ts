@@ -17,10 +17,10 @@ import { RowBuilder } from './row-builder.ts';
 import { countUsage, imbalance } from './usage.ts';
 
 /**
- * How long the warm-up is, in seconds: until compilers have done their work, for which two workers on a CPU need some; less
- * where slices are so short that nobody wants a figure.
+ * How long the warm-up is, in seconds: until compilers have done most of their work, for which two workers on a CPU need
+ * some; less where slices are so short that nobody wants a figure.
  */
-const warmUp = (slice: number) => Math.min(5, slice * 7);
+const warmUp = (slice: number) => Math.min(3, slice * 5);
 /** The load side is the limit from this part of its CPUs on. */
 const BUSY = 0.9;
 

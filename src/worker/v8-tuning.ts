@@ -4,7 +4,7 @@
  */
 
 /** A flag of V8, from the version on where it is worth what it costs to change flags: see `tuneV8`. */
-export interface Tuning {
+interface Tuning {
   readonly since: number;
   readonly flag: string;
 }
