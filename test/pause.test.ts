@@ -146,6 +146,7 @@ describe('A pause', () => {
 
   it('loses nothing under load through nginx', need('nginx'), async (t) => {
     const server = await startServer(t, app('echo.mjs'), ['-w', '2', '--access-logfile', 'off']);
+    await settled(server, 2);
     const nginx = await startNginx({ socket: server.socket });
     t.after(() => nginx.stop());
     const enough = new AbortController();

@@ -127,6 +127,7 @@ describe('A worker that is not wanted any more', () => {
 
 describe('Scaling up and down under load', () => {
   const upAndDown = async (server: Server) => {
+    await settled(server, 2);
     for (let round = 0; round < ROUNDS; round++) {
       for (const count of [4, 1, 3, 2]) {
         await order(server, `/scale/${count}`);

@@ -99,7 +99,7 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
 }
 
 /** Asks what test/apps/echo.mjs answers. */
-async function askEcho(pool: Pool, method: Method, delay: number): Promise<string | undefined> {
+export async function askEcho(pool: Pool, method: Method, delay: number): Promise<string | undefined> {
   const token = randomBytes(8).toString('hex');
   if (method === 'GET') {
     const { statusCode, body } = await pool.request({ method, path: `/token/${token}?delay=${delay}` });
