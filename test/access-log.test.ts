@@ -94,6 +94,23 @@ describe('A line of the access log', () => {
     assert.deepEqual({ status, remoteAddress }, { status: 400, remoteAddress: '203.0.113.7' });
   });
 
+  it('is there once, however an app passes requests on', async (t) => {
+    const server = await startServer(t, app('hands-on.mjs'), ['-w', '1']);
+    const asked = {
+      'POST /expecting': ['Content-Length: 0', 'Expect: 100-continue'],
+      'GET /others': [],
+      'GET /own': [],
+    };
+    for (const [request, headers] of Object.entries(asked))
+      await exchange({ socketPath: server.socket }, raw(`${request} HTTP/1.1`, ...headers));
+    await server.stop();
+    const lines = server.accessLog().map(({ method, url, status }) => [`${method} ${url}`, status]);
+    assert.deepEqual(
+      lines,
+      Object.keys(asked).map((request) => [request, 200]),
+    );
+  });
+
   it('counts the bytes of each answer where requests are pipelined', async (t) => {
     const server = await startServer(t, file);
     const paths = ['/a', '/b', '/c'];

@@ -2,6 +2,7 @@
  * The open connections of an HTTP server and what happens on each: which are idle, which wait for an answer. Knows
  * when a connection may be ended without loss; when that is to be done is the business of `drain.ts`.
  */
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Http2Session } from 'node:http2';
 import type * as net from 'node:net';
@@ -10,9 +11,11 @@ import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
 import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
-import { join } from './join.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent } from './peers.ts';
+
+/** The global of that name is looked up, and asked for its value, each time. */
+const clock = performance;
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -81,14 +84,21 @@ export class Connections {
     server.on('session', (session: Http2Session) => {
       if (newest) this.#open2(newest, session);
     });
-    const begin = (request: IncomingMessage, response: ServerResponse) => this.begin(request, response);
-    server.prependListener('request', begin);
     // What Node answers by itself otherwise, unseen by us.
     if (server.listenerCount('checkExpectation') === 0) {
       server.on('checkExpectation', (_request, response) => response.writeHead(417).end());
     }
-    // Where somebody listens to these events, Node emits them instead of `request`.
-    for (const instead of ['checkContinue', 'checkExpectation']) join(server, instead, begin);
+    // Without a listener Node makes no request of a stream of HTTP/2.
+    if (server.listenerCount('request') === 0) server.on('request', () => {});
+    // Not one more listener: an event with two costs more, and an app may remove them all.
+    const { emit }: EventEmitter = server;
+    server.emit = (event: string, ...args: unknown[]): boolean => {
+      // The latter two come instead of the first, where somebody listens to them.
+      if (event === 'request' || event === 'checkContinue' || event === 'checkExpectation') {
+        this.begin(args[0] as IncomingMessage, args[1] as ServerResponse);
+      }
+      return emit.call(server, event, ...args);
+    };
   }
 
   /** Watches a server of another protocol: once its client has spoken, a connection is busy until it is closed. */
@@ -227,12 +237,15 @@ export class Connections {
     return connection;
   }
 
-  /** A request has come; to be called for those of which the server's listeners do not hear. */
+  /** A request has come; to be called for those of which the server does not tell. */
   begin(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#of(request);
     if (!connection) return;
-    const exchange: Exchange = { request, response, began: performance.now() };
-    connection.pending.push(exchange);
+    const { pending } = connection;
+    // An app that is asked whether to continue hands the request on as another event, as Node's documentation has it.
+    if (pending.length > 0 && pending.some((one) => one.response === response)) return;
+    const exchange: Exchange = { request, response, began: clock.now() };
+    pending.push(exchange);
     this.#begun++;
     if (this.#closing) makeLast(connection, exchange);
     response.on('close', () => this.#end(connection, exchange));
@@ -243,7 +256,7 @@ export class Connections {
     const index = pending.indexOf(exchange);
     if (index < 0) return;
     const { request, response, began } = exchange;
-    const now = performance.now();
+    const now = clock.now();
     // Nearly always the only one, and `splice` makes an array each time.
     if (index === pending.length - 1) pending.pop();
     else pending.splice(index, 1);
