@@ -50,7 +50,17 @@ export const experiments: readonly Experiment[] = [
     id: 'hello',
     title: 'Hello world, straight to the server',
     rounds: 11,
-    entries: rows([...OURS, ...BARE, ...LOGGING, ...CLUSTER, 'fastify-cli', 'pm2', 'watt', ...PYTHON]),
+    entries: rows([
+      ...OURS,
+      'fasticorn-no-logger',
+      ...BARE,
+      ...LOGGING,
+      ...CLUSTER,
+      'fastify-cli',
+      'pm2',
+      'watt',
+      ...PYTHON,
+    ]),
     quick: { rounds: 3, rows: [...OURS, ...BARE, 'cluster-round-robin'] },
   },
   {

@@ -25,8 +25,11 @@ const recordsSchema = object({
   },
 });
 
-/** What the Fastify instance is made with. */
-export const options = { bodyLimit: 2 * 1024 * 1024 };
+/** What the Fastify instance is made with; fasticorn gives it a logger otherwise. */
+export const options = {
+  bodyLimit: 2 * 1024 * 1024,
+  ...(process.env.APP_LOGGER === 'off' ? { logger: false } : {}),
+};
 
 // fastify-cli takes only plugins with two parameters.
 export default async function workloads(app, _options) {

@@ -1,4 +1,4 @@
-/** fasticorn as it is built in `dist/`, with the access log in a file, and without. */
+/** fasticorn as it is built in `dist/`: with the access log in a file, without, and with an app that cannot log either. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,13 +26,26 @@ const withoutLog: Server = {
   start: (site) => start(site, 'off'),
 };
 
-async function start(site: Site, accessLog: string): Promise<Running> {
+const withoutLogger: Server = {
+  ...fasticorn,
+  id: 'fasticorn-no-logger',
+  title: 'fasticorn, no access log, no logger',
+  note: 'for an app that cannot log, as bare Fastify has it',
+  start: (site) => start(site, 'off', { APP_LOGGER: 'off' }),
+};
+
+/** @param env for the app. */
+async function start(
+  site: Site,
+  accessLog: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Running> {
   const { endpoint, workers, node, directory, cpus } = site;
   const control = join(directory, 'control');
   const options = {
     cpus,
     cwd: directory,
-    env: { NODE_ENV: 'production' },
+    env: { NODE_ENV: 'production', ...env },
     log: join(directory, 'log'),
   };
   const bind = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `127.0.0.1:${endpoint.port}`;
@@ -66,4 +79,4 @@ async function start(site: Site, accessLog: string): Promise<Running> {
   };
 }
 
-export const servers: readonly Server[] = [fasticorn, withoutLog];
+export const servers: readonly Server[] = [fasticorn, withoutLog, withoutLogger];
