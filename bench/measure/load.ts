@@ -17,10 +17,11 @@ import { RowBuilder } from './row-builder.ts';
 import { countUsage, imbalance } from './usage.ts';
 
 /**
- * How long the warm-up is, in seconds: until compilers have done most of their work, for which two workers on a CPU need
- * some; less where slices are so short that nobody wants a figure.
+ * How many slices are the warm-up: until compilers have done most of their work, for which two workers on a CPU need some
+ * seconds; fewer of long ones. One slice of that length would not do: that its connections end is code as well, for which
+ * V8 compiled anew in the first round.
  */
-const warmUp = (slice: number) => Math.min(3, slice * 5);
+const warmUps = (seconds: number) => Math.min(5, Math.ceil(3.5 / seconds));
 /** The load side is the limit from this part of its CPUs on. */
 const BUSY = 0.9;
 
@@ -46,7 +47,7 @@ export const load: Measurement = {
   metrics,
   missing: () =>
     h2loadVersion() ? undefined : 'h2load is not installed (Debian: apt-get install nghttp2-client)',
-  estimate: ({ rounds, seconds }) => 1.1 + warmUp(seconds) + rounds * (seconds + 0.2),
+  estimate: ({ rounds, seconds }) => 1 + (warmUps(seconds) + rounds) * seconds,
   measure: async (experiment, bench) => {
     const entries = experiment.entries.filter((entry) => {
       const why = obstacle(entry);
@@ -94,8 +95,10 @@ async function measureLive(live: readonly Live[], experiment: Experiment, bench:
           helpers.push(await holdIdle(entry.idle, site.endpoint, idle));
         }
         bench.progress(`warming up ${entry.id}`);
-        const { errors } = await slice(target, warmUp(experiment.seconds), { bench, proxy });
-        target.row.errors += errors;
+        for (let i = 0; i < warmUps(experiment.seconds) && target.row.errors === 0; i++) {
+          const { errors } = await slice(target, experiment.seconds, { bench, proxy });
+          target.row.errors += errors;
+        }
         targets.push(target);
       } catch (error) {
         drop(target, error);

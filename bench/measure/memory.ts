@@ -25,7 +25,7 @@ const metrics: readonly Metric[] = [
 export const memory: Measurement = {
   metrics,
   missing: () => (hasProc ? undefined : 'memory of processes is in /proc, which is Linux only'),
-  estimate: ({ rounds }) => rounds * 3,
+  estimate: ({ rounds }) => rounds * 2.4,
   async measure(experiment, bench) {
     const rows = new Map<Entry, RowBuilder>();
     for (let round = 0; round < experiment.rounds; round++) {

@@ -28,7 +28,7 @@ const metrics: readonly Metric[] = [
 export const reload: Measurement = {
   metrics,
   missing: () => undefined,
-  estimate: ({ rounds }) => 1.5 + rounds * 6,
+  estimate: ({ rounds }) => 1.5 + rounds * 2,
   measure: (experiment, bench) =>
     withLive(experiment, bench, async (all) => {
       const live = all.filter(({ entry, running }) => {

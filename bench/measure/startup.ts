@@ -19,7 +19,7 @@ const metrics: readonly Metric[] = [
 export const startup: Measurement = {
   metrics,
   missing: () => undefined,
-  estimate: ({ rounds }) => rounds * 1.2,
+  estimate: ({ rounds }) => rounds * 0.7,
   async measure({ id, entries, rounds }, bench) {
     const rows = new Map<Entry, RowBuilder>();
     const failed = new Set<Entry>();
