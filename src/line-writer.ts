@@ -203,7 +203,7 @@ class Chunk {
   }
 
   encoded(): Buffer {
-    this.#encode();
+    if (this.#text) this.#encode();
     return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
   }
 

@@ -111,7 +111,7 @@ describe('A line of the access log', () => {
     );
   });
 
-  it('counts the bytes of each answer where requests are pipelined', async (t) => {
+  it('counts all bytes, to the last one, where requests are pipelined', async (t) => {
     const server = await startServer(t, file);
     const paths = ['/a', '/b', '/c'];
     const requests = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import { connect as dialSocket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
@@ -155,6 +156,19 @@ describe('A stream', () => {
     assert.equal(server.accessLog().at(-1)!.remoteAddress, '127.0.0.1');
     session.close();
     assert.equal(await server.stop(), 0);
+  });
+});
+
+describe('A stream that an app answers itself', () => {
+  it('is logged with the status that it got', async (t) => {
+    const server = await startServer(t, app('streams.mjs'), ['-w', '1']);
+    const session = connect('http://localhost', { createConnection: () => dialSocket(server.socket) });
+    t.after(() => session.destroy());
+    assert.deepEqual(await get(session, '/'), { status: 201, body: 'made' });
+    assert.deepEqual(
+      (await logged(server, 1)).map(({ url, status }) => [url, status]),
+      [['/', 201]],
+    );
   });
 });
 

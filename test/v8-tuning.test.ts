@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { flagsFor, nameOf, TUNINGS } from '../src/worker/v8-tuning.ts';
+import { fetchFrom } from './support/http.ts';
+import { app, startServer, until } from './support/server.ts';
 
 describe('what workers tell V8', () => {
   it('is what V8 knows, and does not do by itself', () => {
@@ -24,6 +26,15 @@ describe('what workers tell V8', () => {
 
   it('is nothing on a V8 where it is not worth it', () => {
     assert.deepEqual(flagsFor('12.4.254.21-node.33', []), []);
+  });
+
+  it('is told by a worker that is ready, when its app is loaded', async (t) => {
+    const { socket } = await startServer(t, app('flags.mjs'), ['-w', '1', '--app-type', 'listener']);
+    // A request may come before.
+    const told = async () => (await fetchFrom({ socketPath: socket }, '/')).json<string[]>();
+    const wanted = flagsFor(process.versions.v8, []);
+    await until(async () => (await told()).length === wanted.length, 'the flags');
+    assert.deepEqual(await told(), wanted);
   });
 
   it('leaves out what the operator has decided, in whatever spelling', () => {

@@ -18,8 +18,8 @@ import { countUsage, imbalance } from './usage.ts';
 
 /**
  * How many slices are the warm-up: until compilers have done most of their work, for which two workers on a CPU need some
- * seconds; fewer of long ones. One slice of that length would not do: that its connections end is code as well, for which
- * V8 compiled anew in the first round.
+ * seconds; where slices are long, fewer are enough. One of that length would not do: that its connections end is code as
+ * well, for which V8 compiled anew in the first round.
  */
 const warmUps = (seconds: number) => Math.min(5, Math.ceil(3.5 / seconds));
 /** The load side is the limit from this part of its CPUs on. */

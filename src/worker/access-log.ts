@@ -139,7 +139,7 @@ function milliseconds(ms: number): string {
 
 const FRACTIONS = Array.from({ length: 1000 }, (_, n) => (n === 0 ? '' : `.${String(n).padStart(3, '0')}`));
 
-/** What was sent on a connection since this was last asked: answers go out one after the other, also to pipelined requests. */
+/** What was sent on a connection since this was last asked; of pipelined requests Node sends an answer before it says that the one before is over. */
 function bytesSince(socket: Socket & { [kLogged]?: number; _bytesDispatched?: number }): number {
   // Not Node's sum of that and of what waits to be sent, for which it copies a list: a fortieth of a small answer. A
   // stream that an app has had the server take for a connection counts nothing.
@@ -165,13 +165,15 @@ function statusOf(request: IncomingMessage, response: ServerResponse): number {
  */
 function statusOfStream(
   request: IncomingMessage,
-  { aborted, rstCode }: ServerHttp2Stream,
+  { aborted, rstCode, sentHeaders }: ServerHttp2Stream,
   response: ServerResponse,
 ): number {
   const { readableEnded, errored } = connectionOf(request);
   const isReset = aborted && rstCode !== 0;
   const clientLeft = isReset || (!response.writableFinished && (readableEnded || errored));
-  return response.headersSent && !clientLeft ? response.statusCode : CLIENT_CLOSED_REQUEST;
+  if (!response.headersSent || clientLeft) return CLIENT_CLOSED_REQUEST;
+  // An app may answer on the stream itself, of which the response knows nothing.
+  return Number(sentHeaders?.[':status'] ?? response.statusCode);
 }
 
 /** Reads the status that an app writes on an upgraded connection by itself: 101, or its refusal. */

@@ -88,7 +88,7 @@ export class Connections {
     if (server.listenerCount('checkExpectation') === 0) {
       server.on('checkExpectation', (_request, response) => response.writeHead(417).end());
     }
-    // Without a listener Node makes no request of a stream of HTTP/2.
+    // Without a listener Node makes no request of a stream of HTTP/2. On HTTP/1 it does no harm.
     if (server.listenerCount('request') === 0) server.on('request', () => {});
     // Not one more listener: an event with two costs more, and an app may remove them all.
     const { emit }: EventEmitter = server;
