@@ -81,20 +81,11 @@ function remembered<A, B = void, C = void>(make: (one: A, two: B, three: C) => s
   let made = '';
   return (one: A, two: B, three: C): string => {
     if (one !== lastOne || two !== lastTwo || three !== lastThree || made === '') {
-      made = flat(make(one, two, three));
+      made = make(one, two, three);
       [lastOne, lastTwo, lastThree] = [one, two, three];
     }
     return made;
   };
-}
-
-/**
- * Has V8 copy the parts of a text together, which it links only until somebody reads it: looking for a number is reading.
- * Otherwise each line that the text goes into has them copied one by one.
- */
-function flat(text: string): string {
-  Number(text);
-  return text;
 }
 
 /** Asks for the time of day once a millisecond of the clock that requests are measured by. */
