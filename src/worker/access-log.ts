@@ -130,7 +130,10 @@ function milliseconds(ms: number): string {
 
 const FRACTIONS = Array.from({ length: 1000 }, (_, n) => (n === 0 ? '' : `.${String(n).padStart(3, '0')}`));
 
-/** What was sent on a connection since this was last asked; of pipelined requests Node sends an answer before it says that the one before is over. */
+/**
+ * What was sent on a connection since this was last asked; of pipelined requests Node sends an answer before it says that
+ * the one before is over.
+ */
 function bytesSince(socket: Socket & { [kLogged]?: number; _bytesDispatched?: number }): number {
   // Not Node's sum of that and of what waits to be sent, for which it copies a list: a fortieth of a small answer. A
   // stream that an app has had the server take for a connection counts nothing.

@@ -2,20 +2,19 @@
  * The open connections of an HTTP server and what happens on each: which are idle, which wait for an answer. Knows
  * when a connection may be ended without loss; when that is to be done is the business of `drain.ts`.
  */
-import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Http2Session } from 'node:http2';
 import type * as net from 'node:net';
 import type { Socket } from 'node:net';
+// Not the global of that name, which is looked up and asked for its value each time.
+import { performance } from 'node:perf_hooks';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
 import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent } from './peers.ts';
-
-/** The global of that name is looked up, and asked for its value, each time. */
-const clock = performance;
+import { REQUESTS } from './request-events.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -91,13 +90,10 @@ export class Connections {
     // Without a listener Node makes no request of a stream of HTTP/2. On HTTP/1 it does no harm.
     if (server.listenerCount('request') === 0) server.on('request', () => {});
     // Not one more listener: an event with two costs more, and an app may remove them all.
-    const { emit }: EventEmitter = server;
+    const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]): boolean => {
-      // The latter two come instead of the first, where somebody listens to them.
-      if (event === 'request' || event === 'checkContinue' || event === 'checkExpectation') {
-        this.begin(args[0] as IncomingMessage, args[1] as ServerResponse);
-      }
-      return emit.call(server, event, ...args);
+      if (REQUESTS.includes(event)) this.begin(args[0] as IncomingMessage, args[1] as ServerResponse);
+      return emit(event, ...args);
     };
   }
 
@@ -244,7 +240,7 @@ export class Connections {
     const { pending } = connection;
     // An app that is asked whether to continue hands the request on as another event, as Node's documentation has it.
     if (pending.length > 0 && pending.some((one) => one.response === response)) return;
-    const exchange: Exchange = { request, response, began: clock.now() };
+    const exchange: Exchange = { request, response, began: performance.now() };
     pending.push(exchange);
     this.#begun++;
     if (this.#closing) makeLast(connection, exchange);
@@ -256,7 +252,7 @@ export class Connections {
     const index = pending.indexOf(exchange);
     if (index < 0) return;
     const { request, response, began } = exchange;
-    const now = clock.now();
+    const now = performance.now();
     // Nearly always the only one, and `splice` makes an array each time.
     if (index === pending.length - 1) pending.pop();
     else pending.splice(index, 1);

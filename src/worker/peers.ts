@@ -9,6 +9,7 @@ import { type Address, isUnix } from '../address.ts';
 import { type TrustProxy, trustProxy } from '../trust-proxy.ts';
 import { join } from './join.ts';
 import { membershipIn } from './networks.ts';
+import { REQUESTS, TUNNELS } from './request-events.ts';
 
 /** Everything a proxy uses to speak about its client. The bundled nginx.conf overwrites or clears the same ones. */
 const FORWARDING = /^(x-forwarded-.*|forwarded|x-real-ip|x-request-id)$/i;
@@ -107,8 +108,7 @@ export function identifyPeers(
     strips = true;
     // Fastify 4 believes some of these headers even where its trustProxy says no. Not before the first such connection:
     // each listener costs every request.
-    for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect'])
-      join(server, event, stripForwarding);
+    for (const event of [...REQUESTS, ...TUNNELS]) join(server, event, stripForwarding);
   };
   const identify = (socket: Socket & Marked) => {
     markSocket(socket, own);

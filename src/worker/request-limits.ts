@@ -9,6 +9,7 @@ import { http } from '../http.ts';
 import { streamOf } from './http2-stream.ts';
 import { lingerAtEnd } from './linger.ts';
 import { stripForwarding } from './peers.ts';
+import { REQUESTS, TUNNELS } from './request-events.ts';
 
 /** Bytes and numbers; 0 for none. */
 export type RequestLimits = Pick<Config, 'limitRequestLine' | 'limitRequestFields' | 'limitRequestFieldSize'>;
@@ -18,9 +19,6 @@ export interface Witness {
   begin(request: IncomingMessage, response: ServerResponse): void;
   upgrade(request: IncomingMessage, socket: Duplex): void;
 }
-
-const REQUESTS = ['request', 'checkContinue', 'checkExpectation'];
-const TUNNELS = ['upgrade', 'connect'];
 
 /** Has a server keep to the limits, if there are any. */
 export function limitRequests(server: Server, limits: RequestLimits, witness: Witness): void {
