@@ -20,6 +20,8 @@ import { type Environment, readEnvFiles, workerEnv } from './worker-env.ts';
 export interface Launch {
   /** Node's flags, which come before the worker's own script. */
   flags: readonly string[];
+  /** Whether a worker, or all of them and the arbiter, may have less memory than there is. */
+  isMemoryLimited: boolean;
   env: Environment;
   /** What the operator may want to know about that, a line each. */
   notes: readonly string[];
@@ -78,6 +80,7 @@ export async function prepareLaunch(
       ...given,
       ...preloads,
     ],
+    isMemoryLimited: machine.memory !== undefined || limitsHeap(all) || config.maxMemory > 0,
     // So that @fastify/autoload looks for .ts files, which it does by itself for a few loaders only.
     env: typeScript ? { FASTIFY_AUTOLOAD_TYPESCRIPT: '1', ...env } : env,
     notes: [

@@ -67,6 +67,8 @@ export type Order =
       published: boolean;
       /** Absent without TLS. */
       identity?: TlsIdentity | undefined;
+      /** Absent where an arbiter starts workers of a newer fasticorn, which was installed meanwhile. */
+      isMemoryLimited?: boolean;
     }
   /** The app is only to be loaded, and the result reported. */
   | { type: 'check'; app: AppSpec; args: readonly string[]; config: Config }

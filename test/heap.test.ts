@@ -64,6 +64,19 @@ describe('the limit of a heap', () => {
       assert.deepEqual(notes, []);
     }
   });
+
+  it('is one of the limits of memory that workers are told of', async () => {
+    const launch = (argv: string[], memory?: number) =>
+      prepareLaunch(load(argv, {}, { cpus: 2, memory }), {
+        env: {},
+        execArgv: [],
+        machine: { cpus: 2, memory },
+      });
+    assert.ok((await launch([], 300 * MIB)).isMemoryLimited);
+    assert.ok((await launch(['--node-options=--max-old-space-size=200'])).isMemoryLimited);
+    assert.ok((await launch(['--max-memory=500'])).isMemoryLimited);
+    assert.ok(!(await launch([])).isMemoryLimited);
+  });
 });
 
 /** Makes a cgroup below that of this process, with so many bytes of memory; undefined where that is not possible. */

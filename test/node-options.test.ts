@@ -89,6 +89,7 @@ describe('a string of flags', () => {
     assert.ok(limitsHeap(['--max_old_space_size=1']));
     assert.ok(limitsHeap(['--max-old-space-size-percentage=50']));
     assert.ok(limitsHeap(['--max-heap-size=5']));
+    assert.ok(limitsHeap(['-max-old-space-size=5']));
     assert.ok(!limitsHeap(['--max-semi-space-size=5']));
     assert.ok(stripsTypes(['--experimental-strip-types']));
     assert.ok(!stripsTypes(['--no-experimental-strip-types']));

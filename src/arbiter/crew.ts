@@ -61,6 +61,7 @@ export class Crew {
       type: 'start',
       ...{ app, args: loaded.args, config: loaded.config, worker: slot, generation: number, published },
       identity,
+      isMemoryLimited: launch.isMemoryLimited,
       sockets: listeners.map(({ key, inherited }, index) => ({
         fd: FIRST_SOCKET_FD + index,
         key,

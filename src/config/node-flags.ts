@@ -49,7 +49,7 @@ export function impossibleFlag(flags: readonly string[]): string | undefined {
 /** Whether the size of the heap is decided by these. */
 export function limitsHeap(flags: readonly string[]): boolean {
   return flags.some((flag) =>
-    /^--max-(old-space-size(-percentage)?|heap-size)(=|$)/.test(flag.replaceAll('_', '-')),
+    /^--?max-(old-space-size(-percentage)?|heap-size)(=|$)/.test(flag.replaceAll('_', '-')),
   );
 }
 

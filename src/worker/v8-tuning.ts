@@ -3,10 +3,15 @@
  * and why; each says what it brought, and `v8-tuning.test.ts` whether V8 knows it still.
  */
 
-/** A flag of V8, from the version on where it is worth what it costs to change flags: see `tuneV8`. */
+/** A flag of V8, for the versions where it is worth what it costs to change flags: see `tuneV8`. */
 interface Tuning {
-  readonly since: number;
   readonly flag: string;
+  /** The first version. */
+  readonly since: number;
+  /** The first version that does so by itself. */
+  readonly before?: number;
+  /** Whether it takes memory, which there may be too little of. */
+  readonly takesMemory?: boolean;
 }
 
 export const TUNINGS: readonly Tuning[] = [
@@ -16,31 +21,44 @@ export const TUNINGS: readonly Tuning[] = [
    * full collection, so that every closed connection was copied and marked: a tenth of the CPU time of short ones. In
    * Node 24 it was seen only now and then.
    */
-  { since: 14, flag: '--no-allocation-site-pretenuring' },
+  { flag: '--no-allocation-site-pretenuring', since: 14 },
   /**
    * A request goes through some hundred small functions of Node and Fastify, more than V8 puts into one another by
    * default (920 and 460 bytes of bytecode): about 5 % of the CPU time of a small answer on Node 26 and 24, and less than
    * it is worth on older ones. With twice as much nothing more was gained, and compiling took longer.
    */
-  { since: 13, flag: '--max-inlined-bytecode-size-cumulative=2400' },
-  { since: 13, flag: '--max-inlined-bytecode-size=1200' },
+  { flag: '--max-inlined-bytecode-size-cumulative=2400', since: 13 },
+  { flag: '--max-inlined-bytecode-size=1200', since: 13 },
+  /**
+   * V8 collects the whole heap whenever 64 MiB of buffers were made since the last time, and those of bodies that are long
+   * gone count as well: about half of the CPU time of an upload of 1 MB, or of 64 KB. With this, as from V8 14.8 on, it
+   * counts those that are there, and lets them grow with the heap. That takes up to two fifths more memory beside a
+   * large heap and many large buffers; and buffers that are kept and come to twice the heap's limit are too many for V8
+   * 14.6, which then does little but collect. V8 13 (Node 24) lets them grow by more: two fifths for uploads alone.
+   */
+  { flag: '--external-memory-accounted-in-global-limit', since: 14, before: 14.8, takesMemory: true },
 ];
 
 /**
  * Sets these flags from now on. To be called when all is loaded: from then on V8 does not take the compiled code that Node
  * brings for modules of its own, as it was compiled under other flags. For the same reason they are not given to Node at
  * its start, which then takes 15 ms more.
+ *
+ * @param isMemoryLimited whether this process, or all of us, may have less memory than there is.
  */
-export function tuneV8(): void {
-  for (const flag of flagsFor(process.versions.v8, process.execArgv))
+export function tuneV8(isMemoryLimited: boolean): void {
+  for (const flag of flagsFor(process.versions.v8, process.execArgv, isMemoryLimited))
     process.getBuiltinModule('node:v8').setFlagsFromString(flag);
 }
 
 /** The flags for a version of V8, but for those that the operator, with flags of their own, says something about. */
-export function flagsFor(version: string, own: readonly string[]): string[] {
+export function flagsFor(version: string, own: readonly string[], isMemoryLimited: boolean): string[] {
+  // Major and minor: V8's is a tenth of Chrome's, so that the minor one has a single digit.
+  const v8 = Number.parseFloat(version);
   const decided = new Set(own.map(nameOf));
   return TUNINGS.filter(
-    ({ since, flag }) => Number.parseInt(version, 10) >= since && !decided.has(nameOf(flag)),
+    ({ flag, since, before = Number.POSITIVE_INFINITY, takesMemory = false }) =>
+      v8 >= since && v8 < before && !decided.has(nameOf(flag)) && !(takesMemory && isMemoryLimited),
   ).map(({ flag }) => flag);
 }
 
@@ -49,5 +67,5 @@ export function nameOf(flag: string): string {
   return flag
     .replace(/=.*/s, '')
     .replaceAll('_', '-')
-    .replace(/^--(no-?)?/, '');
+    .replace(/^--?(no-?)?/, '');
 }

@@ -105,7 +105,7 @@ class Worker {
   }
 
   async #start(): Promise<void> {
-    const { config, sockets, worker } = this.#order;
+    const { config, sockets, worker, isMemoryLimited = true } = this.#order;
     this.#accessLog = openAccessLog(config, this.#log.logger);
     const accessLog = this.#accessLog;
     const entrance = await entranceFor(this.#order, this.#log);
@@ -155,7 +155,7 @@ class Worker {
     if (config.watch) reportLoaded();
     report({ type: 'ready', shape: app.shape });
     // Not before the app is loaded: from then on V8 compiles anew what Node loads of its own.
-    tuneV8();
+    tuneV8(isMemoryLimited);
     if (this.#early) void this.#leave(this.#early);
     const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
     startHeartbeat({
