@@ -1,6 +1,6 @@
 /**
  * What workers tell V8. That it helps is measured by the benchmark, for connections by `short-connections.test.ts`, and
- * for uploads by `uploads.test.ts`.
+ * for buffers by `buffers.test.ts`.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
