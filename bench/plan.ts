@@ -126,6 +126,8 @@ export const experiments: readonly Experiment[] = [
     id: 'upload',
     title: 'Uploads of 1 MB',
     entries: rows(FEW, { workload: 'upload-1m', connections: 8 }),
+    // How often V8 collects its heap for buffers goes up and down.
+    seconds: 2,
   },
   {
     ...loaded,
