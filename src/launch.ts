@@ -70,7 +70,8 @@ export async function prepareLaunch(
   const preloads = [...requires.map(flagOf('require')), ...imports.map(flagOf('import'))];
   const all = [...execArgv, ...words(env.NODE_OPTIONS), ...given, ...preloads];
   const typeScript = file === undefined ? undefined : loadingOf(file, all);
-  const heap = limitsHeap(all) ? undefined : heapLimit(machine.memory, config.workers, ownHeapLimit);
+  const isHeapLimited = limitsHeap(all);
+  const heap = isHeapLimited ? undefined : heapLimit(machine.memory, config.workers, ownHeapLimit);
   return {
     flags: [
       ...execArgv,
@@ -80,7 +81,7 @@ export async function prepareLaunch(
       ...given,
       ...preloads,
     ],
-    isMemoryLimited: machine.memory !== undefined || limitsHeap(all) || config.maxMemory > 0,
+    isMemoryLimited: machine.memory !== undefined || isHeapLimited || config.maxMemory > 0,
     // So that @fastify/autoload looks for .ts files, which it does by itself for a few loaders only.
     env: typeScript ? { FASTIFY_AUTOLOAD_TYPESCRIPT: '1', ...env } : env,
     notes: [

@@ -67,7 +67,7 @@ export type Order =
       published: boolean;
       /** Absent without TLS. */
       identity?: TlsIdentity | undefined;
-      /** Absent where an arbiter starts workers of a newer fasticorn, which was installed meanwhile. */
+      /** Absent, and to be taken for true, where an older arbiter starts workers of what was installed since. */
       isMemoryLimited?: boolean;
     }
   /** The app is only to be loaded, and the result reported. */

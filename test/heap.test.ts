@@ -48,10 +48,16 @@ describe('the limit of a heap', () => {
     );
   });
 
+  /** Two workers where there is so much memory. */
+  const launchWith =
+    (memory: number | undefined) =>
+    (argv: string[], env = {}, execArgv: string[] = []) => {
+      const machine = { cpus: 2, memory };
+      return prepareLaunch(load(['-w', '2', ...argv], {}, machine), { env, execArgv, machine });
+    };
+
   it('is what the operator says, wherever he says it', async () => {
-    const machine = { cpus: 2, memory: 300 * MIB };
-    const launch = (argv: string[], env = {}, execArgv: string[] = []) =>
-      prepareLaunch(load(['-w', '2', ...argv], {}, machine), { env, execArgv, machine });
+    const launch = launchWith(300 * MIB);
     assert.deepEqual((await launch([])).flags, ['--max-old-space-size=88']);
     assert.equal((await launch([])).notes.length, 1);
     for (const one of [
@@ -66,13 +72,8 @@ describe('the limit of a heap', () => {
   });
 
   it('is one of the limits of memory that workers are told of', async () => {
-    const launch = (argv: string[], memory?: number) =>
-      prepareLaunch(load(argv, {}, { cpus: 2, memory }), {
-        env: {},
-        execArgv: [],
-        machine: { cpus: 2, memory },
-      });
-    assert.ok((await launch([], 300 * MIB)).isMemoryLimited);
+    const launch = launchWith(undefined);
+    assert.ok((await launchWith(300 * MIB)([])).isMemoryLimited);
     assert.ok((await launch(['--node-options=--max-old-space-size=200'])).isMemoryLimited);
     assert.ok((await launch(['--max-memory=500'])).isMemoryLimited);
     assert.ok(!(await launch([])).isMemoryLimited);

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { machine } from '../src/machine.ts';
 import { flagsFor, nameOf, TUNINGS } from '../src/worker/v8-tuning.ts';
 import { fetchFrom } from './support/http.ts';
@@ -16,11 +16,7 @@ const BUFFERS = '--external-memory-accounted-in-global-limit';
 /** What this Node's workers tell, where there is as much memory as they want. */
 const mine = flagsFor(process.versions.v8, [], false);
 
-async function toldBy(
-  args: readonly string[],
-  wanted: readonly string[],
-  t: import('node:test').TestContext,
-) {
+async function toldBy(t: TestContext, wanted: readonly string[], ...args: string[]) {
   const { socket } = await startServer(t, app('flags.mjs'), ['-w', '1', '--app-type', 'listener', ...args]);
   const told = async () => (await fetchFrom({ socketPath: socket }, '/')).json<string[]>();
   // A request may come before.
@@ -68,11 +64,11 @@ describe('what workers tell V8', () => {
 
   const skip = machine().memory !== undefined && 'memory is limited here';
   it('is told by a worker that is ready, when its app is loaded', { skip }, async (t) => {
-    assert.deepEqual(await toldBy([], mine, t), mine);
+    assert.deepEqual(await toldBy(t, mine), mine);
   });
 
   it('is less for an operator who limits the memory of workers', async (t) => {
     const wanted = flagsFor(process.versions.v8, [], true);
-    assert.deepEqual(await toldBy(['--max-memory', '4000'], wanted, t), wanted);
+    assert.deepEqual(await toldBy(t, wanted, '--max-memory', '4000'), wanted);
   });
 });
