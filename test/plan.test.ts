@@ -902,6 +902,26 @@ describe('Stopping gracefully', () => {
     assert.deepEqual(server.settle(), ['spawn 1/1']);
   });
 
+  it('starts one of the generation whose sockets are just being made reachable, as it serves a moment later', () => {
+    const server = Simulation.serving(1);
+    server.pause();
+    server.settle();
+    server.finish(1);
+    server.publishing = 'pending';
+    server.reload(1);
+    server.settle();
+    server.ready(2);
+    server.pass(PROBATION);
+    assert.deepEqual(server.settle(), ['publish']);
+    server.end('graceful');
+    server.settle();
+    server.break(2);
+    assert.deepEqual(server.settle(), ['spawn 2/1']);
+    server.published();
+    server.ready(3);
+    assert.deepEqual(server.settle(), ['stop 3']);
+  });
+
   it('takes no booting worker that ends for one that has emptied the queue', () => {
     const server = Simulation.serving(1);
     server.scale(2);

@@ -149,8 +149,9 @@ function killReason({ phase, since, silence, limits }: WorkerState, due: Due): K
 
 function end(state: State, now: number, actions: Action[], due: Due): void {
   const { how, since, exitCode } = state.ending!;
-  if (needsRescue(state, now)) {
-    actions.push({ type: 'spawn', generation: current(state).number, slot: 1 });
+  const rescuer = rescuerOf(state, now);
+  if (rescuer) {
+    actions.push({ type: 'spawn', generation: rescuer.number, slot: 1 });
     return;
   }
   if (state.workers.length === 0) {
@@ -183,15 +184,25 @@ function needsTelling(worker: WorkerState, farewell: Farewell): boolean {
 }
 
 /**
- * Whether a graceful stop finds nobody who could answer what waits in the accept queue: all workers have died, or
- * stopped accepting when they broke or retired. One more is started then, and only one.
+ * A graceful stop may find nobody who could answer what waits in the accept queue: all workers have died, or stopped
+ * accepting when they broke or retired. One more is started then, and only one, of the generation returned.
  */
-function needsRescue(state: State, now: number): boolean {
+function rescuerOf(state: State, now: number): Generation | undefined {
   const { ending, emptied, rescued } = state;
-  const { published, limits } = current(state);
-  if (ending?.how !== 'graceful' || published === 'no' || emptied || rescued) return false;
-  if (now >= ending.since + limits.gracefulTimeout) return false;
-  return state.workers.every((worker) => worker.killed || worker.farewell === 'retire');
+  const generation = reachable(state);
+  if (ending?.how !== 'graceful' || !generation || emptied || rescued) return undefined;
+  if (now >= ending.since + generation.limits.gracefulTimeout) return undefined;
+  return state.workers.every((worker) => worker.killed || worker.farewell === 'retire')
+    ? generation
+    : undefined;
+}
+
+/**
+ * The newest generation at whose sockets somebody may wait. A stop does not undo that they are being made reachable:
+ * it is what serves a moment later.
+ */
+function reachable({ generations }: State): Generation | undefined {
+  return generations.findLast(({ published }) => published !== 'no');
 }
 
 /**
@@ -202,7 +213,7 @@ function isAwaited(state: State, worker: WorkerState): boolean {
   return (
     worker.phase === 'booting' &&
     state.ending?.how === 'graceful' &&
-    current(state).published !== 'no' &&
+    reachable(state) !== undefined &&
     !state.workers.some((other) => !other.killed && (other.phase === 'ready' || other.farewell === 'stop'))
   );
 }
