@@ -43,6 +43,16 @@ export interface Experiment {
   main?: string;
   /** Rounds of a full run. */
   rounds: number;
+  /**
+   * How often all servers are started anew during a full run of a load; once unless it is said. V8 compiles every process
+   * in a way of its own, which makes up to a tenth of a difference between two of the same server.
+   */
+  starts?: number;
+  /**
+   * How long each server is warmed up for a load, in seconds: until compilers have done most of their work, which two
+   * workers on a CPU take three seconds for, and five where more is to be compiled.
+   */
+  warmUp?: number;
   /** How long a slice of a full run takes, in seconds. */
   seconds: number;
   /** What a quick run has of it: the ids of rows, and rounds. */

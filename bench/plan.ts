@@ -23,9 +23,6 @@ const variants = (servers: readonly string[], all: readonly Parameters<typeof ro
   servers.flatMap((server) => all.map((more) => row(server, more)));
 
 const OURS = ['fasticorn', 'fasticorn-no-log'];
-const BARE = ['bare-fastify', 'bare-http'];
-/** Bare Fastify as an app has it that can log. */
-const LOGGING = ['bare-fastify-silent', 'bare-fastify-logger'];
 const CLUSTER = ['cluster-round-robin', 'cluster-shared'];
 const PYTHON = ['gunicorn-flask', 'gunicorn-asgi', 'gunicorn-uvicorn', 'uvicorn-fastapi', 'uvicorn-asgi'];
 const MANAGERS = [
@@ -42,26 +39,33 @@ const FEW = ['fasticorn', 'bare-fastify', 'bare-http', 'gunicorn-uvicorn'];
 const PAIR = ['fasticorn', 'bare-fastify'];
 
 /** Of a load. */
-const loaded = { kind: 'load', layout: 'apart', baseline: 'bare-fastify', rounds: 7, seconds: 0.7 } as const;
+const loaded = {
+  kind: 'load',
+  layout: 'apart',
+  baseline: 'bare-fastify',
+  rounds: 7,
+  seconds: 0.7,
+  warmUp: 3.5,
+} as const;
 
 export const experiments: readonly Experiment[] = [
   {
     ...loaded,
     id: 'hello',
     title: 'Hello world, straight to the server',
-    rounds: 11,
+    rounds: 9,
+    warmUp: 5,
     entries: rows([
       ...OURS,
-      'fasticorn-no-logger',
-      ...BARE,
-      ...LOGGING,
+      'bare-fastify',
+      'bare-http',
       ...CLUSTER,
       'fastify-cli',
       'pm2',
       'watt',
       ...PYTHON,
     ]),
-    quick: { rounds: 3, rows: [...OURS, ...BARE, 'cluster-round-robin'] },
+    quick: { rounds: 3, rows: [...OURS, 'bare-fastify', 'bare-http', 'cluster-round-robin'] },
   },
   {
     ...loaded,
@@ -103,11 +107,20 @@ export const experiments: readonly Experiment[] = [
   },
   {
     ...loaded,
-    id: 'access-log',
-    title: 'What an access log costs',
-    baseline: 'fasticorn-no-log',
-    rounds: 15,
-    entries: rows([...OURS, 'bare-fastify', ...LOGGING]),
+    id: 'overhead',
+    title: 'What fasticorn and its access log cost',
+    rounds: 8,
+    starts: 4,
+    warmUp: 7,
+    entries: rows([
+      ...OURS,
+      'fasticorn-no-logger',
+      'bare-fastify',
+      'bare-fastify-tuned',
+      'bare-fastify-silent',
+      'bare-fastify-lines',
+      'bare-fastify-logger',
+    ]),
   },
   {
     ...loaded,

@@ -19,12 +19,14 @@ export function chosen(all: readonly Experiment[], options: Options): Experiment
   return all
     .filter(({ id, quick }) => (only ? only.includes(id) : full || quick))
     .map((experiment) => {
-      const { entries, baseline, quick, rounds, seconds } = experiment;
+      const { entries, baseline, quick, rounds, seconds, starts = 1 } = experiment;
       const rows = full || only ? entries : entries.filter(({ id }) => quick?.rows.includes(id));
       return {
         ...experiment,
         entries: rows.filter(({ id, server }) => !servers || servers.includes(server) || id === baseline),
         rounds: options.rounds ?? (full ? rounds : (quick?.rounds ?? rounds)),
+        // A quick run has no time for more.
+        starts: full || only ? starts : 1,
         // Those that have no slices have 0.
         seconds: seconds && (options.seconds ?? seconds),
       };

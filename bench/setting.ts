@@ -14,13 +14,14 @@ const PATHS: Record<Path, string> = {
 
 /** Such as `hello world, JSON; straight to the Unix socket; 2 workers; 64 connections; …`. */
 export function settingOf(experiment: Experiment, cpus: Shares): string {
-  const { kind, entries, rounds, seconds } = experiment;
+  const { kind, entries, rounds, seconds, starts = 1 } = experiment;
   const parts = [
     ...(kind === 'load' ? askedOf(entries) : []),
     ...(kind === 'reload' ? ['GETs and POSTs of 16 clients, through nginx with a pool if there is one'] : []),
     common(entries, ({ workers }) => counted(workers, 'worker')),
     placeOf(cpus),
     counted(rounds, 'round') + (seconds > 0 ? ` of ${seconds} s` : ''),
+    ...(starts > 1 ? [`all servers started ${starts} times`] : []),
   ];
   return parts.filter((part) => part !== undefined).join('; ');
 }

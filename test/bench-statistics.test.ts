@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { parseList } from '../bench/cpus.ts';
 import { argumentsFor, outcome, secondsTaken } from '../bench/load/h2load.ts';
 import { imbalance } from '../bench/measure/usage.ts';
-import { rotated } from '../bench/site.ts';
+import { portions, rotated } from '../bench/site.ts';
 import { agree, median, percentile, ratios, summary } from '../bench/statistics.ts';
 import { hello } from '../bench/workloads/hello.ts';
 import { upload1m } from '../bench/workloads/upload-1m.ts';
@@ -72,6 +72,15 @@ describe('rounds', () => {
       ['abc', 'bca', 'cab', 'abc'],
     );
     assert.deepEqual(rotated([], 3), []);
+  });
+
+  it('are spread evenly over the starts of a server, of which there are no more than rounds', () => {
+    assert.deepEqual(portions(4, 2), [
+      [0, 1],
+      [2, 3],
+    ]);
+    assert.deepEqual(portions(5, 3), [[0, 1], [2], [3, 4]]);
+    assert.deepEqual(portions(2, 3).flat(), [0, 1]);
   });
 });
 

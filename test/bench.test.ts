@@ -193,8 +193,8 @@ const good = (body = '{"hello":"world"}') =>
 const count = '(globalThis.count = (globalThis.count ?? 0) + 1)';
 const right = serving('right', `(_, response) => (${good()})`);
 
-/** One round of these servers, the first of which is the baseline. */
-async function measure(kind: Experiment['kind'], servers: readonly Server[]) {
+/** One round of these servers, the first of which is the baseline, unless there are to be more. */
+async function measure(kind: Experiment['kind'], servers: readonly Server[], more: Partial<Experiment> = {}) {
   const experiment: Experiment = {
     ...{
       id: 'test',
@@ -204,10 +204,12 @@ async function measure(kind: Experiment['kind'], servers: readonly Server[]) {
       baseline: servers[0]!.id,
       rounds: 1,
       seconds: 0.3,
+      warmUp: 0.3,
     },
     entries: servers.map(({ id }) => ({
       ...{ id, server: id, workers: 1, path: 'unix', workload: 'hello', connections: 4 },
     })),
+    ...more,
   };
   const { measured, absent } = await run([experiment], servers, () => {});
   const { rows } = measured[0]!;
@@ -275,5 +277,32 @@ describe('a server that', () => {
       ],
     );
     assert.deepEqual(rows[1]!.figures.rate, [null]);
+  });
+
+  it('does not come up again when all are started anew has errors in the rounds that it misses', {
+    ...need('h2load'),
+  }, async () => {
+    let [starts, lonely] = [0, 0];
+    const counted: Server = {
+      ...right,
+      start(site) {
+        starts++;
+        return right.start(site);
+      },
+    };
+    const once: Server = {
+      ...{ ...right, id: 'once' },
+      start: (site) => (lonely++ === 0 ? right.start(site) : Promise.reject(new Error('out of order'))),
+    };
+    const { rows, absent } = await measure('load', [counted, once], { rounds: 4, starts: 2, seconds: 0.2 });
+    assert.equal(starts, 2);
+    assert.deepEqual(
+      rows.map(({ errors, figures }) => [errors, figures.rate!.map((rate) => rate !== null)]),
+      [
+        [0, [true, true, true, true]],
+        [2, [true, true, false, false]],
+      ],
+    );
+    assert.deepEqual(absent, [{ what: 'test: once', why: 'out of order' }]);
   });
 });

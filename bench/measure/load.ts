@@ -1,6 +1,6 @@
 /**
  * Servers under load: how many requests a second, how long each takes, and what it costs. All servers run all the
- * time, and have their turn in every round.
+ * time, or are started anew some times, and have their turn in every round.
  */
 import type { Bench, Entry, Experiment, Measurement } from '../experiment.ts';
 import { answers, type Launched } from '../launch.ts';
@@ -8,20 +8,19 @@ import { check } from '../load/check.ts';
 import { h2load, h2loadVersion } from '../load/h2load.ts';
 import { cannotHold, holdIdle } from '../load/idle.ts';
 import { type Front, startProxy } from '../load/proxy.ts';
-import type { Endpoint, Metric, Row, Workload } from '../model.ts';
+import type { Endpoint, Metric, Workload } from '../model.ts';
 import { nginxVersion } from '../nginx.ts';
 import { newDirectory } from '../scratch.ts';
-import { emptyLogs, freePort, type Live, rotated, withLive } from '../site.ts';
+import { emptyLogs, freePort, type Live, portions, rotated, withLive } from '../site.ts';
 import { workloadOf } from '../workloads/index.ts';
 import { RowBuilder } from './row-builder.ts';
 import { countUsage, imbalance } from './usage.ts';
 
 /**
- * How many slices are the warm-up: until compilers have done most of their work, for which two workers on a CPU need some
- * seconds; where slices are long, fewer are enough. One of that length would not do: that its connections end is code as
- * well, for which V8 compiled anew in the first round.
+ * How many slices are the warm-up, not more than ten where they are short. A single one of its length would not do: that
+ * connections end is code as well, for which V8 compiled anew in the first round.
  */
-const warmUps = (seconds: number) => Math.min(5, Math.ceil(3.5 / seconds));
+const warmUps = ({ seconds, warmUp = 0 }: Experiment) => Math.min(10, Math.ceil(warmUp / seconds));
 /** The load side is the limit from this part of its CPUs on. */
 const BUSY = 0.9;
 
@@ -47,14 +46,26 @@ export const load: Measurement = {
   metrics,
   missing: () =>
     h2loadVersion() ? undefined : 'h2load is not installed (Debian: apt-get install nghttp2-client)',
-  estimate: ({ rounds, seconds }) => 1 + (warmUps(seconds) + rounds) * seconds,
+  estimate: (experiment) => {
+    const { rounds, seconds, starts = 1 } = experiment;
+    return starts * (1 + warmUps(experiment) * seconds) + rounds * seconds;
+  },
   measure: async (experiment, bench) => {
-    const entries = experiment.entries.filter((entry) => {
+    let entries = experiment.entries.filter((entry) => {
       const why = obstacle(entry);
       if (why) bench.absent(`${experiment.id}: ${entry.id}`, why);
       return !why;
     });
-    return withLive({ ...experiment, entries }, bench, (live) => measureLive(live, experiment, bench));
+    const rows = new Map<Entry, RowBuilder>();
+    for (const rounds of portions(experiment.rounds, experiment.starts ?? 1)) {
+      await withLive({ ...experiment, entries }, bench, (live) =>
+        measureLive(live, { experiment, rounds, rows }, bench),
+      );
+      entries = entries.filter((entry) => rows.has(entry));
+      // One that did not come up this time: rounds of different rows are to be paired.
+      for (const entry of entries) rows.get(entry)!.fillUp(rounds.at(-1)! + 1);
+    }
+    return entries.map((entry) => rows.get(entry)!.row());
   },
 };
 
@@ -64,7 +75,19 @@ function obstacle({ path, idle }: Entry): string | undefined {
   return idle === undefined ? undefined : cannotHold(idle);
 }
 
-async function measureLive(live: readonly Live[], experiment: Experiment, bench: Bench): Promise<Row[]> {
+/** The rounds that servers have from one start. */
+interface Part {
+  experiment: Experiment;
+  rounds: readonly number[];
+  /** Those that were measured from the first start on; filled by that. */
+  rows: Map<Entry, RowBuilder>;
+}
+
+async function measureLive(
+  live: readonly Live[],
+  { experiment, rounds, rows }: Part,
+  bench: Bench,
+): Promise<void> {
   const drop = (target: Pick<Live, 'entry'>, error: unknown) =>
     bench.absent(`${experiment.id}: ${target.entry.id}`, (error as Error).message);
   const helpers: Launched[] = [];
@@ -87,7 +110,8 @@ async function measureLive(live: readonly Live[], experiment: Experiment, bench:
       const front = fronts.get(entry);
       const to: Endpoint = front ? { kind: 'tcp', port: front.port } : site.endpoint;
       const workload = workloadOf(entry.workload);
-      const target = { ...one, workload, to, row: new RowBuilder(one, metrics) };
+      const row = rows.get(entry) ?? new RowBuilder(one, metrics);
+      const target = { ...one, workload, to, row };
       try {
         if (front) await check(to, workload);
         if (entry.idle !== undefined) {
@@ -95,17 +119,18 @@ async function measureLive(live: readonly Live[], experiment: Experiment, bench:
           helpers.push(await holdIdle(entry.idle, site.endpoint, idle));
         }
         bench.progress(`warming up ${entry.id}`);
-        for (let i = 0; i < warmUps(experiment.seconds) && target.row.errors === 0; i++) {
+        for (let i = 0; i < warmUps(experiment) && target.row.errors === 0; i++) {
           const { errors } = await slice(target, experiment.seconds, { bench, proxy });
           target.row.errors += errors;
         }
         targets.push(target);
+        rows.set(entry, row);
       } catch (error) {
         drop(target, error);
       }
     }
 
-    for (let round = 0; round < experiment.rounds; round++) {
+    for (const round of rounds) {
       bench.progress(`round ${round + 1} of ${experiment.rounds}`);
       for (const target of rotated(targets, round)) {
         try {
@@ -122,7 +147,6 @@ async function measureLive(live: readonly Live[], experiment: Experiment, bench:
         }
       }
     }
-    return targets.map(({ row }) => row.row());
   } finally {
     await Promise.all(helpers.map((helper) => helper.stop()));
   }

@@ -22,6 +22,14 @@ export class RowBuilder {
     if (limitedByLoad) this.#roundsLimited++;
   }
 
+  /** Counts an error for each round that it has missed, of so many in all; there it has no figures. */
+  fillUp(rounds: number): void {
+    while (this.#rounds < rounds) {
+      this.errors++;
+      this.add({});
+    }
+  }
+
   row(): Row {
     const { entry, server } = this.#live;
     return {

@@ -21,6 +21,7 @@ export const tables: readonly ChosenTable[] = [
   {
     title: 'Hello world',
     columns: [
+      { experiment: 'overhead', title: 'straight, of four starts' },
       { experiment: 'hello', title: 'straight' },
       { experiment: 'nginx', title: 'nginx with a pool' },
       { experiment: 'nginx-close', title: 'nginx without' },

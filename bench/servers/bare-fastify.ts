@@ -2,6 +2,7 @@
  * Fastify in processes that inherit a bound socket, and nothing else: no supervision, no log, no clean stop. The
  * baseline, since it is what fasticorn would be if it cost nothing.
  */
+import { flagsFor } from '../../src/worker/v8-tuning.ts';
 import type { Server } from '../model.ts';
 import { addressOf, prefork, startProgram } from './own-node.ts';
 
@@ -29,6 +30,22 @@ const silent: Server = {
   start: prefork('fastify-silent'),
 };
 
+const lines: Server = {
+  ...bareFastify,
+  id: 'bare-fastify-lines',
+  title: 'bare Fastify, its logger silent, with ready-made lines',
+  note: "the least that an access log can cost: a line as long as fasticorn's that is always the same",
+  start: prefork('fastify-lines'),
+};
+
+const tuned: Server = {
+  ...bareFastify,
+  id: 'bare-fastify-tuned',
+  title: 'bare Fastify with V8 set as by fasticorn',
+  note: 'the most that a server can do for such an app, if it costs nothing itself',
+  start: prefork('fastify', flagsFor(process.versions.v8, process.execArgv, false)),
+};
+
 const alone: Server = {
   ...bareFastify,
   id: 'node-app',
@@ -37,4 +54,4 @@ const alone: Server = {
   start: (site) => startProgram(site, 'serve.mjs', ['fastify', addressOf(site.endpoint)]),
 };
 
-export const servers: readonly Server[] = [bareFastify, withLogger, silent, alone];
+export const servers: readonly Server[] = [bareFastify, tuned, silent, lines, withLogger, alone];

@@ -13,9 +13,11 @@ export const app = (name: string) => join(import.meta.dirname, '../apps', name);
 export const addressOf = (endpoint: Endpoint) =>
   endpoint.kind === 'unix' ? endpoint.path : String(endpoint.port);
 
-/** Starts an app of `serve.mjs` in processes that inherit a bound socket. */
-export const prefork = (app: string) => (site: Site) =>
-  startProgram(site, 'prefork.mjs', [String(site.workers), app, addressOf(site.endpoint)]);
+/** Starts an app of `serve.mjs` in processes that inherit a bound socket, all with these flags of Node. */
+export const prefork =
+  (app: string, flags: readonly string[] = []) =>
+  (site: Site) =>
+    startProgram(site, 'prefork.mjs', [String(site.workers), app, addressOf(site.endpoint)], flags);
 
 /** How long a start may take, in seconds. */
 const START_LIMIT = 30;
@@ -24,9 +26,15 @@ const START_LIMIT = 30;
  * Starts such a program.
  *
  * @param args what follows its name; each process that runs the app says `listening`.
+ * @param flags what goes before its name.
  */
-export async function startProgram(site: Site, name: string, args: readonly string[]): Promise<Running> {
-  const launched = launch(site.node, [app(name), ...args], {
+export async function startProgram(
+  site: Site,
+  name: string,
+  args: readonly string[],
+  flags: readonly string[] = [],
+): Promise<Running> {
+  const launched = launch(site.node, [...flags, app(name), ...args], {
     cpus: site.cpus,
     cwd: site.directory,
     env: { NODE_ENV: 'production' },
