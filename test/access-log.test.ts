@@ -94,6 +94,22 @@ describe('A line of the access log', () => {
     assert.deepEqual({ status, remoteAddress }, { status: 400, remoteAddress: '203.0.113.7' });
   });
 
+  for (const own of ['nothing', 'genReqId', 'requestIdHeader', 'trustProxy', 'part']) {
+    it(`has the id and the client that the app has where its own is ${own}`, async (t) => {
+      const server = await startServer(t, app('own-identity.mjs'), ['-w', '1'], { env: { OWN: own } });
+      const proxy = { 'X-Forwarded-For': '203.0.113.7' };
+      const ids = { 'X-Request-ID': 'an-id-from-nginx', 'X-My-Id': 'an-id-of-mine' };
+      for (const path of ['/', '/before', '/part', '/part/inner']) {
+        for (const [query, headers] of Object.entries({ '': {}, '?proxy': proxy, '?ids': ids })) {
+          const url = path + query;
+          const seen = (await fetchFrom({ socketPath: server.socket }, url, { headers })).json();
+          const { reqId, remoteAddress } = await lineFor(server, url);
+          assert.deepEqual({ id: reqId, ip: remoteAddress }, seen, url);
+        }
+      }
+    });
+  }
+
   it('is there once, however an app passes requests on', async (t) => {
     const server = await startServer(t, app('hands-on.mjs'), ['-w', '1']);
     const asked = {

@@ -15,8 +15,8 @@ import { clientOf, connectionOf } from './peers.ts';
 /** What the framework knows better than Node about a request. */
 export interface RequestFacts {
   readonly id: unknown;
-  /** The client's address, as far as proxies are trusted. */
-  readonly ip: string;
+  /** The client's address, as far as proxies are trusted; absent where it trusts those that we do. */
+  readonly ip?: string;
 }
 
 /**

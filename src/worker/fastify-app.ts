@@ -69,6 +69,31 @@ export function fastifyFor(
   };
 }
 
+/** By which of Fastify's options an app says who asks, and by which id. */
+const IDENTITY = ['genReqId', 'requestIdHeader', 'trustProxy'];
+
+/**
+ * Calls back for a Fastify that was made with our defaults, and for parts of it, that identify requests in a way of their
+ * own. For others nobody need ask it, in a hook that each request would pay for.
+ */
+export function onOwnIdentity(
+  app: FastifyInstance,
+  options: ExportedOptions,
+  callback: (part: FastifyInstance) => void,
+): void {
+  if (IDENTITY.some((name) => name in options)) {
+    callback(app);
+    return;
+  }
+  // Absent before Fastify 4.25.
+  const { setGenReqId }: Partial<FastifyInstance> = app;
+  if (!setGenReqId) return;
+  app.setGenReqId = function (this: FastifyInstance, make) {
+    callback(this);
+    return setGenReqId.call(this, make);
+  };
+}
+
 /** What a (req, res) listener calls, and a plugin's options do not have. */
 const OF_RESPONSES = /\.(end|json|send|setHeader|status|write|writeHead) is not a function$/;
 

@@ -31,7 +31,7 @@ import {
   shapeOfMade,
   unloadable,
 } from './app-shape.ts';
-import { fastifyFor, type ServerDefaults } from './fastify-app.ts';
+import { fastifyFor, onOwnIdentity, type ServerDefaults } from './fastify-app.ts';
 import { pluginOptions } from './plugin-options.ts';
 
 /** What is to be loaded, and how. */
@@ -51,7 +51,10 @@ export interface AppRequest {
 export interface Surroundings {
   adoption: Adoption;
   fastify: ServerDefaults;
-  /** Called with a Fastify before it is ready; it throws if it is too late for hooks. */
+  /**
+   * Called with a Fastify, or the part of one, that has ids and clients for its requests that we could not know, before it
+   * is ready; it throws if it is too late for hooks.
+   */
   onFastify(app: FastifyInstance): void;
   /** Tells people why nothing happens. */
   warn(text: string): void;
@@ -136,7 +139,7 @@ async function plugin(
     fastify,
   );
   adoption.expect(app.server);
-  onFastify(app);
+  onOwnIdentity(app, options, onFastify);
   register();
   await app.ready();
   return { ...ofFastify(app), shape: `a Fastify ${version} plugin` };

@@ -2,7 +2,7 @@
  * The entry of a worker process: loads the app, listens on the inherited socket, reports to the arbiter and obeys
  * it. Knows the order of these things; how each is done is in the files beside it.
  */
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type * as net from 'node:net';
 import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
@@ -301,11 +301,16 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
   const trust = trustProxyFor(addresses, config.forwardedAllowIps);
   if (trust) setTrustProxy(trust);
   deferRequestLoggers(logger);
+  const newId = requestIds();
   const fastify: ServerDefaults = {
     logger,
     trustProxy: trust,
     requestIdHeader: requestIdHeader(addresses, config.forwardedAllowIps),
-    genReqId: requestIds(),
+    genReqId(request) {
+      const id = newId();
+      remember(request as IncomingMessage, { id });
+      return id;
+    },
   };
   return loadApp(
     { spec, args, appType, appOptions, http2: config.http2 },
