@@ -21,7 +21,7 @@ export function settingOf(experiment: Experiment, cpus: Shares): string {
     common(entries, ({ workers }) => counted(workers, 'worker')),
     placeOf(cpus),
     counted(rounds, 'round') + (seconds > 0 ? ` of ${seconds} s` : ''),
-    ...(starts > 1 ? [`all servers started ${starts} times`] : []),
+    ...(starts > 1 ? [`all servers started ${Math.min(starts, rounds)} times`] : []),
   ];
   return parts.filter((part) => part !== undefined).join('; ');
 }

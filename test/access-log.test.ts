@@ -99,7 +99,7 @@ describe('A line of the access log', () => {
       const server = await startServer(t, app('own-identity.mjs'), ['-w', '1'], { env: { OWN: own } });
       const proxy = { 'X-Forwarded-For': '203.0.113.7' };
       const ids = { 'X-Request-ID': 'an-id-from-nginx', 'X-My-Id': 'an-id-of-mine' };
-      for (const path of ['/', '/before', '/part', '/part/inner']) {
+      for (const path of ['/', '/before', '/part', '/part/inner', '/part/refused']) {
         for (const [query, headers] of Object.entries({ '': {}, '?proxy': proxy, '?ids': ids })) {
           const url = path + query;
           const seen = (await fetchFrom({ socketPath: server.socket }, url, { headers })).json();

@@ -119,9 +119,10 @@ async function measureLive(
           helpers.push(await holdIdle(entry.idle, site.endpoint, idle));
         }
         bench.progress(`warming up ${entry.id}`);
-        for (let i = 0; i < warmUps(experiment) && target.row.errors === 0; i++) {
+        const before = row.errors;
+        for (let i = 0; i < warmUps(experiment) && row.errors === before; i++) {
           const { errors } = await slice(target, experiment.seconds, { bench, proxy });
-          target.row.errors += errors;
+          row.errors += errors;
         }
         targets.push(target);
         rows.set(entry, row);

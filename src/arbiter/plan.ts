@@ -198,8 +198,8 @@ function rescuerOf(state: State, now: number): Generation | undefined {
 }
 
 /**
- * The newest generation at whose sockets somebody may wait. A stop does not undo that they are being made reachable:
- * it is what serves a moment later.
+ * The newest generation at whose sockets somebody may wait, now or in a moment. It has those of the one before as well if
+ * that has no workers because it is paused.
  */
 function reachable({ generations }: State): Generation | undefined {
   return generations.findLast(({ published }) => published !== 'no');

@@ -22,7 +22,7 @@ export interface ServerDefaults {
   /** Fastify's option of the same name. */
   trustProxy: FastifyServerOptions['trustProxy'];
   /** Fastify's option of the same name. */
-  genReqId: NonNullable<FastifyServerOptions['genReqId']>;
+  genReqId: MakeId;
   /** Fastify's option of the same name, false for none. */
   requestIdHeader: string | false;
 }
@@ -72,25 +72,31 @@ export function fastifyFor(
 /** By which of Fastify's options an app says who asks, and by which id. */
 const IDENTITY = ['genReqId', 'requestIdHeader', 'trustProxy'];
 
+/** Makes the id of a request. */
+export type MakeId = NonNullable<FastifyServerOptions['genReqId']>;
+
+/** How the log hears of what a Fastify makes of its requests. */
+export interface Ears {
+  /** Asks a Fastify in a hook, which each request pays for; throws if it is too late for hooks. */
+  onFastify(app: FastifyInstance): void;
+  /** Returns what makes the same ids, of which the log hears. */
+  noted(make: MakeId): MakeId;
+}
+
 /**
- * Calls back for a Fastify that was made with our defaults, and for parts of it, that identify requests in a way of their
- * own. For others nobody need ask it, in a hook that each request would pay for.
+ * Has the log hear of requests of a Fastify that was made with our defaults. That needs no hook unless it has options of
+ * its own for ids or clients; a part of it may still have its own ids.
  */
-export function onOwnIdentity(
-  app: FastifyInstance,
-  options: ExportedOptions,
-  callback: (part: FastifyInstance) => void,
-): void {
+export function listenTo(app: FastifyInstance, options: ExportedOptions, { onFastify, noted }: Ears): void {
   if (IDENTITY.some((name) => name in options)) {
-    callback(app);
+    onFastify(app);
     return;
   }
   // Absent before Fastify 4.25.
   const { setGenReqId }: Partial<FastifyInstance> = app;
   if (!setGenReqId) return;
   app.setGenReqId = function (this: FastifyInstance, make) {
-    callback(this);
-    return setGenReqId.call(this, make);
+    return setGenReqId.call(this, noted(make));
   };
 }
 

@@ -31,7 +31,7 @@ import {
   shapeOfMade,
   unloadable,
 } from './app-shape.ts';
-import { fastifyFor, onOwnIdentity, type ServerDefaults } from './fastify-app.ts';
+import { type Ears, fastifyFor, listenTo, type ServerDefaults } from './fastify-app.ts';
 import { pluginOptions } from './plugin-options.ts';
 
 /** What is to be loaded, and how. */
@@ -48,14 +48,9 @@ export interface AppRequest {
 }
 
 /** What the app needs of the server. */
-export interface Surroundings {
+export interface Surroundings extends Ears {
   adoption: Adoption;
   fastify: ServerDefaults;
-  /**
-   * Called with a Fastify, or the part of one, that has ids and clients for its requests that we could not know, before it
-   * is ready; it throws if it is too late for hooks.
-   */
-  onFastify(app: FastifyInstance): void;
   /** Tells people why nothing happens. */
   warn(text: string): void;
 }
@@ -130,16 +125,16 @@ function appOf(shape: Shape, found: Found, around: Surroundings): Promise<App> {
 async function plugin(
   { plugin, options }: Extract<Shape, { type: 'plugin' }>,
   { request, file }: Found,
-  { adoption, fastify, onFastify }: Surroundings,
+  around: Surroundings,
 ): Promise<App> {
   const extra = { ...optionsFor(request), ...pluginOptions(request.args) };
   const { app, version, register } = fastifyFor(
     file,
     { spec: request.spec, plugin, options, extra, http2: request.http2 },
-    fastify,
+    around.fastify,
   );
-  adoption.expect(app.server);
-  onOwnIdentity(app, options, onFastify);
+  around.adoption.expect(app.server);
+  listenTo(app, options, around);
   register();
   await app.ready();
   return { ...ofFastify(app), shape: `a Fastify ${version} plugin` };

@@ -20,7 +20,7 @@ import { keepChannel, report, reportLoaded, takeOrders } from './channel.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
 import type { Entrance } from './entrance.ts';
-import type { ServerDefaults } from './fastify-app.ts';
+import type { MakeId, ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
 import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
@@ -301,21 +301,23 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
   const trust = trustProxyFor(addresses, config.forwardedAllowIps);
   if (trust) setTrustProxy(trust);
   deferRequestLoggers(logger);
-  const newId = requestIds();
+  const noted = (make: MakeId): MakeId => {
+    return (request) => {
+      const id = make(request);
+      remember(request as IncomingMessage, { id });
+      return id;
+    };
+  };
   const fastify: ServerDefaults = {
     logger,
     trustProxy: trust,
     requestIdHeader: requestIdHeader(addresses, config.forwardedAllowIps),
-    genReqId(request) {
-      const id = newId();
-      remember(request as IncomingMessage, { id });
-      return id;
-    },
+    genReqId: noted(requestIds()),
   };
   return loadApp(
     { spec, args, appType, appOptions, http2: config.http2 },
     {
-      ...{ adoption, fastify, warn: (text) => logger.warn(text) },
+      ...{ adoption, fastify, noted, warn: (text) => logger.warn(text) },
       onFastify: (app) =>
         app.addHook('onRequest', (request, _reply, done) => {
           remember(request.raw, request);

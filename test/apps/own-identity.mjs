@@ -9,11 +9,15 @@ export const options = OWN in all ? { [OWN]: all[OWN] } : {};
 const identity = async ({ id, ip }) => ({ id, ip });
 
 export default async function ownIdentity(app) {
+  app.addHook('onRequest', async ({ id, ip, url }, reply) => {
+    if (url.startsWith('/part/refused')) return reply.code(401).send({ id, ip });
+  });
   app.get('/', identity);
   app.register(async (part) => {
     part.get('/before', identity);
     if (OWN === 'part') part.setGenReqId(own);
     part.get('/part', identity);
+    part.get('/part/refused', identity);
     part.register(async (inner) => inner.get('/part/inner', identity));
   });
 }
