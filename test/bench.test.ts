@@ -279,30 +279,32 @@ describe('a server that', () => {
     assert.deepEqual(rows[1]!.figures.rate, [null]);
   });
 
-  it('does not come up again when all are started anew has errors in the rounds that it misses', {
-    ...need('h2load'),
-  }, async () => {
-    let [starts, lonely] = [0, 0];
-    const counted: Server = {
-      ...right,
-      start(site) {
-        starts++;
-        return right.start(site);
-      },
-    };
-    const once: Server = {
-      ...{ ...right, id: 'once' },
-      start: (site) => (lonely++ === 0 ? right.start(site) : Promise.reject(new Error('out of order'))),
-    };
-    const { rows, absent } = await measure('load', [counted, once], { rounds: 4, starts: 2, seconds: 0.2 });
-    assert.equal(starts, 2);
-    assert.deepEqual(
-      rows.map(({ errors, figures }) => [errors, figures.rate!.map((rate) => rate !== null)]),
-      [
-        [0, [true, true, true, true]],
-        [2, [true, true, false, false]],
-      ],
-    );
-    assert.deepEqual(absent, [{ what: 'test: once', why: 'out of order' }]);
-  });
+  it(
+    'does not come up again when all are started anew has errors in the rounds that it misses',
+    need('h2load'),
+    async () => {
+      let [starts, lonely] = [0, 0];
+      const counted: Server = {
+        ...right,
+        start(site) {
+          starts++;
+          return right.start(site);
+        },
+      };
+      const once: Server = {
+        ...{ ...right, id: 'once' },
+        start: (site) => (lonely++ === 0 ? right.start(site) : Promise.reject(new Error('out of order'))),
+      };
+      const { rows, absent } = await measure('load', [counted, once], { rounds: 4, starts: 2, seconds: 0.2 });
+      assert.equal(starts, 2);
+      assert.deepEqual(
+        rows.map(({ errors, figures }) => [errors, figures.rate!.map((rate) => rate !== null)]),
+        [
+          [0, [true, true, true, true]],
+          [2, [true, true, false, false]],
+        ],
+      );
+      assert.deepEqual(absent, [{ what: 'test: once', why: 'out of order' }]);
+    },
+  );
 });

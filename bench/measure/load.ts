@@ -143,8 +143,7 @@ async function measureLive(
           target.row.add(figures, { limitedByLoad });
         } catch (error) {
           drop(target, error);
-          target.row.errors++;
-          target.row.add({});
+          target.row.miss();
         }
       }
     }

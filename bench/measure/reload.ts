@@ -45,8 +45,7 @@ export const reload: Measurement = {
             try {
               row.add(await reloadOnce(one, targets[index]!));
             } catch (error) {
-              row.errors++;
-              row.add({});
+              row.miss();
               bench.absent(`${experiment.id}: ${one.entry.id}`, (error as Error).message);
             }
           }

@@ -22,12 +22,15 @@ export class RowBuilder {
     if (limitedByLoad) this.#roundsLimited++;
   }
 
-  /** Counts an error for each round that it has missed, of so many in all; there it has no figures. */
+  /** Adds a round that failed: an error, and no figures. */
+  miss(): void {
+    this.errors++;
+    this.add({});
+  }
+
+  /** Has it miss the rounds that it lacks of so many. */
   fillUp(rounds: number): void {
-    while (this.#rounds < rounds) {
-      this.errors++;
-      this.add({});
-    }
+    while (this.#rounds < rounds) this.miss();
   }
 
   row(): Row {

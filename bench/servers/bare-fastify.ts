@@ -1,6 +1,6 @@
 /**
  * Fastify in processes that inherit a bound socket, and nothing else: no supervision, no log, no clean stop. The
- * baseline, since it is what fasticorn would be if it cost nothing.
+ * baseline, and variants of it that show what a single thing brings or costs.
  */
 import { flagsFor } from '../../src/worker/v8-tuning.ts';
 import type { Server } from '../model.ts';

@@ -36,6 +36,15 @@ export function remember(request: IncomingMessage, facts: RequestFacts): void {
   (request as { [kFacts]?: RequestFacts })[kFacts] = facts;
 }
 
+/** Returns what makes the same ids for requests, and has the log say them. */
+export function noted<R, I>(make: (request: R) => I): (request: R) => I {
+  return (request) => {
+    const id = make(request);
+    remember(request as IncomingMessage, { id });
+    return id;
+  };
+}
+
 /** The id that the framework or, if that has not seen the request, the proxy gave. */
 export function requestId(request: IncomingMessage): string {
   return String(

@@ -33,9 +33,9 @@ export const TUNINGS: readonly Tuning[] = [
    * V8 collects the whole heap whenever 64 MiB of buffers were made since the last time, and those of bodies that are long
    * gone count as well: up to half of the CPU time of an upload. With this, as from V8 14.8 on, it counts those that are
    * there, and lets them grow with the heap, so that many are freed with the young generation. Where workers have to share
-   * a CPU, its collections come too late for most uploads of 1 MB, and little is won. It takes up to two fifths more memory beside a
-   * large heap and many large buffers; and buffers that are kept and come to twice the heap's limit are too many for V8
-   * 14.6, which then does little but collect. V8 13 (Node 24) lets them grow by more: two fifths for uploads alone.
+   * a CPU, its collections come too late for most uploads of 1 MB, and little is won. It takes up to two fifths more memory
+   * beside a large heap and many large buffers; and buffers that are kept and come to twice the heap's limit are too many
+   * for V8 14.6, which then does little but collect. V8 13 (Node 24) lets them grow by more: two fifths for uploads alone.
    */
   { flag: '--external-memory-accounted-in-global-limit', since: 14, before: 14.8, takesMemory: true },
 ];

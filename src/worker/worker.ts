@@ -2,7 +2,7 @@
  * The entry of a worker process: loads the app, listens on the inherited socket, reports to the arbiter and obeys
  * it. Knows the order of these things; how each is done is in the files beside it.
  */
-import type { IncomingMessage, Server } from 'node:http';
+import type { Server } from 'node:http';
 import type * as net from 'node:net';
 import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
@@ -12,7 +12,7 @@ import { type OpenAccessLog, type OpenLog, openAccessLog, openErrorLog } from '.
 import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { IDLE_GRACE } from '../timing.ts';
 import { setTrustProxy } from '../trust-proxy.ts';
-import { accessLine, logUpgrade, logUpgrades, remember } from './access-log.ts';
+import { accessLine, logUpgrade, logUpgrades, noted, remember } from './access-log.ts';
 import { Adoption, closeQuietly } from './adoption.ts';
 import { isRequestNoise } from './app-log.ts';
 import { isServer, unloadable } from './app-shape.ts';
@@ -20,7 +20,7 @@ import { keepChannel, report, reportLoaded, takeOrders } from './channel.ts';
 import { Connections } from './connections.ts';
 import { Drain, type Draining } from './drain.ts';
 import type { Entrance } from './entrance.ts';
-import type { MakeId, ServerDefaults } from './fastify-app.ts';
+import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
 import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
@@ -301,13 +301,6 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
   const trust = trustProxyFor(addresses, config.forwardedAllowIps);
   if (trust) setTrustProxy(trust);
   deferRequestLoggers(logger);
-  const noted = (make: MakeId): MakeId => {
-    return (request) => {
-      const id = make(request);
-      remember(request as IncomingMessage, { id });
-      return id;
-    };
-  };
   const fastify: ServerDefaults = {
     logger,
     trustProxy: trust,
