@@ -38,8 +38,9 @@ interface Watched {
 async function watch(t: TestContext, server: Server, timeout = TIMEOUT): Promise<Watched> {
   const lines: Record<string, unknown>[] = [];
   const over: string[] = [];
-  const connections = new Connections((request, response) => {
-    over.push(`${request.url} ${response.writableFinished ? response.statusCode : 'cut'}`);
+  const connections = new Connections({
+    onOver: (request, response) =>
+      over.push(`${request.url} ${response.writableFinished ? response.statusCode : 'cut'}`),
   });
   connections.watch(server);
   const log = pino({ base: null }, { write: (line) => lines.push(JSON.parse(line)) });

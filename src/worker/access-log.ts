@@ -5,6 +5,8 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+// Not the global of that name, which is looked up and asked for its value each time.
+import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import type { LineSink } from '../log.ts';
 import type { OnOver } from './connections.ts';
@@ -54,7 +56,7 @@ export function requestId(request: IncomingMessage): string {
 
 /** Returns what writes the line of a request that is over. */
 export function accessLine(log: LineSink): OnOver {
-  return (request, response, began, over) => write(log, request, statusOf(request, response), began, over);
+  return (request, response, began) => write(log, request, statusOf(request, response), began);
 }
 
 /** Writes a line for each upgraded connection when it ends. */
@@ -66,10 +68,11 @@ export function logUpgrades(server: Server, log: LineSink): void {
 export function logUpgrade(request: IncomingMessage, socket: Duplex, log: LineSink): void {
   const began = performance.now();
   const status = statusWrittenTo(socket);
-  socket.once('close', () => write(log, request, status(), began, performance.now()));
+  socket.once('close', () => write(log, request, status(), began));
 }
 
-function write(log: LineSink, request: IncomingMessage, status: number, began: number, over: number): void {
+function write(log: LineSink, request: IncomingMessage, status: number, began: number): void {
+  const over = performance.now();
   const { headers } = request;
   const socket = connectionOf(request);
   // A few long pieces, most of them as in the line before: a line of many is slow to put together.

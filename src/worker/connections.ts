@@ -12,9 +12,10 @@ import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
 import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
+import { promise, rest, resume } from './keep-alive.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent } from './peers.ts';
-import { REQUESTS } from './request-events.ts';
+import { REQUESTS, TUNNELS } from './request-events.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -41,20 +42,30 @@ interface Connection {
   readonly pending: Exchange[];
   /** What had been read when the last answer was finished: anything beyond it belongs to a request to come. */
   settledBytes: number;
-  /** When the last answer was finished, or the connection was made; milliseconds of a monotonic clock. */
+  /** When the connection was made or, once we want to go, the last answer was finished; milliseconds of a monotonic clock. */
   idleSince: number;
+  /** By whom its requests are handed out; absent for a server that knows none. */
+  readonly server: Server | undefined;
+  /** HTTP/1, and has had an answer: there may be another request. */
+  isReused: boolean;
+  /** What had been read when `endUnused` last looked, and since when no more has been; milliseconds as above. */
+  seenBytes: number;
+  silentSince: number;
 }
 
 /** Connections that no server is to see yet: see `entrance.ts`. */
 export type Arrivals = Pick<Entrance, 'size' | 'busy' | 'lost' | 'endIdle' | 'destroyAll'>;
 
-/** Called when a response is over, in whatever way; times are milliseconds of a monotonic clock. */
-export type OnOver = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  began: number,
-  over: number,
-) => void;
+/** Called when a response is over, in whatever way, with the milliseconds of a monotonic clock when its request had come. */
+export type OnOver = (request: IncomingMessage, response: ServerResponse, began: number) => void;
+
+export interface ConnectionsOptions {
+  onOver?: OnOver | undefined;
+  /** Count as connections as well, and are ended with them. */
+  arrivals?: Arrivals | undefined;
+  /** What clients are told of how long a connection stays open for their next request, in seconds; 0 for nothing. */
+  keepAlive?: number;
+}
 
 /** Watches the connections of HTTP servers. */
 export class Connections {
@@ -62,22 +73,23 @@ export class Connections {
   readonly #sessions = new WeakMap<Http2Session, Connection>();
   readonly #onOver: OnOver | undefined;
   readonly #arrivals: Arrivals | undefined;
+  readonly #keepAlive: number;
   #closing = false;
   #accepted = 0;
   #begun = 0;
   #over = 0;
 
-  /** @param arrivals count as connections as well, and are ended with them. */
-  constructor(onOver?: OnOver, arrivals?: Arrivals) {
+  constructor({ onOver, arrivals, keepAlive = 0 }: ConnectionsOptions = {}) {
     this.#onOver = onOver;
     this.#arrivals = arrivals;
+    this.#keepAlive = keepAlive;
   }
 
   /** Watches a server from now on. */
   watch(server: Server): void {
     let newest: Connection | undefined;
     server.prependListener(connectionEvent(server), (socket: Socket) => {
-      newest = this.#add(socket);
+      newest = this.#add(socket, server);
     });
     // Emitted while the event above is, for a connection that speaks HTTP/2.
     server.on('session', (session: Http2Session) => {
@@ -93,6 +105,7 @@ export class Connections {
     const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]): boolean => {
       if (REQUESTS.includes(event)) this.begin(args[0] as IncomingMessage, args[1] as ServerResponse);
+      else if (TUNNELS.includes(event)) this.#handOver(args[0] as IncomingMessage);
       return emit(event, ...args);
     };
   }
@@ -174,8 +187,8 @@ export class Connections {
   }
 
   /**
-   * Ends connections that have been idle for a while, counted from `since` at the earliest. A request that has
-   * reached us but was not read yet shows within one turn of the event loop, and spares its connection.
+   * Ends connections that have been idle for a while, counted from `since` at the earliest, which must not be before
+   * `closeAfterResponse`.
    */
   endIdle(since: number, longerThan: number): void {
     const due = performance.now() - longerThan;
@@ -183,12 +196,28 @@ export class Connections {
       .values()
       .filter((connection) => isIdle(connection) && Math.max(since, connection.idleSince) <= due);
     if (found.length === 0 && !this.#arrivals?.size) return;
-    setImmediate(() =>
-      setImmediate(() => {
-        this.#arrivals?.endIdle(since, longerThan);
-        for (const connection of found) if (isIdle(connection)) end(connection);
-      }),
-    );
+    whenRead(() => {
+      this.#arrivals?.endIdle(since, longerThan);
+      for (const connection of found) if (isIdle(connection)) end(connection);
+    });
+  }
+
+  /**
+   * Ends reused connections of HTTP/1 that wait for no answer and on which nothing has come for a while. To be called
+   * again and again: that nothing comes is known from one call to the next.
+   */
+  endUnused(longerThan: number): void {
+    const now = performance.now();
+    const found = this.#open.values().filter((connection) => {
+      if (isUnused(connection)) return now - connection.silentSince >= longerThan;
+      connection.seenBytes = connection.socket.bytesRead;
+      connection.silentSince = now;
+      return false;
+    });
+    if (found.length === 0) return;
+    whenRead(() => {
+      for (const connection of found) if (isUnused(connection)) end(connection);
+    });
   }
 
   /** Cuts everything that is still open, and returns how many of them were not idle. */
@@ -199,7 +228,7 @@ export class Connections {
     return busy;
   }
 
-  #add(socket: Socket): Connection {
+  #add(socket: Socket, server?: Server): Connection {
     this.#accepted++;
     const connection: Connection = {
       socket,
@@ -207,6 +236,10 @@ export class Connections {
       // What was read already and is not waiting to be read again was no request.
       settledBytes: socket.bytesRead - socket.readableLength,
       idleSince: performance.now(),
+      server,
+      isReused: false,
+      seenBytes: 0,
+      silentSince: 0,
     };
     this.#open.set(socket, connection);
     // It comes once, and `once` costs a wrapper and its removal; so too for each request below.
@@ -244,6 +277,8 @@ export class Connections {
     pending.push(exchange);
     this.#begun++;
     if (this.#closing) makeLast(connection, exchange);
+    if (this.#keepAlive) promise(response, this.#keepAlive);
+    if (connection.isReused) resume(connection.socket, connection.server!);
     response.on('close', () => this.#end(connection, exchange));
   }
 
@@ -252,16 +287,38 @@ export class Connections {
     const index = pending.indexOf(exchange);
     if (index < 0) return;
     const { request, response, began } = exchange;
-    const now = performance.now();
     // Nearly always the only one, and `splice` makes an array each time.
     if (index === pending.length - 1) pending.pop();
     else pending.splice(index, 1);
     this.#over++;
-    settle(connection, now);
+    this.#settle(connection);
     // An answer that was given before the whole body had come: the rest of the body is no new request.
-    if (!request.complete) request.once('close', () => settle(connection, performance.now()));
-    this.#onOver?.(request, response, began, now);
+    if (!request.complete) request.once('close', () => this.#settle(connection));
+    if (pending.length === 0 && !connection.session) {
+      connection.isReused = true;
+      rest(connection.socket);
+    }
+    this.#onOver?.(request, response, began);
   }
+
+  #settle(connection: Connection): void {
+    connection.settledBytes = connection.socket.bytesRead;
+    // What was idle before is so since we want to go, for whoever asks.
+    if (this.#closing) connection.idleSince = performance.now();
+  }
+
+  /** A connection is an app's own from now on, whatever its requests so far. */
+  #handOver({ socket }: IncomingMessage): void {
+    const connection = this.#open.get(socket);
+    if (!connection?.isReused) return;
+    connection.isReused = false;
+    resume(socket, connection.server!);
+  }
+}
+
+/** A request that has reached us but was not read yet shows within one turn of the event loop, and spares its connection. */
+function whenRead(act: () => void): void {
+  setImmediate(() => setImmediate(act));
 }
 
 /** FIN, and no waiting for a peer that may never send its own. */
@@ -275,14 +332,14 @@ function announceEnd(session: Http2Session): void {
   if (!session.closed && !session.destroyed) session.goaway(0, ANY_STREAM);
 }
 
-function settle(connection: Connection, now: number): void {
-  connection.settledBytes = connection.socket.bytesRead;
-  connection.idleSince = now;
-}
-
 function isIdle({ pending, socket, session, settledBytes }: Connection): boolean {
   // On HTTP/2 much is read that is no request; one that is missed is refused in a way that lets it be sent again.
   return pending.length === 0 && (session !== undefined || socket.bytesRead === settledBytes);
+}
+
+/** As of the last look. Half a request, or half the rest of one that is answered, does not count as use. */
+function isUnused({ isReused, pending, socket, seenBytes }: Connection): boolean {
+  return isReused && pending.length === 0 && socket.bytesRead === seenBytes;
 }
 
 /**

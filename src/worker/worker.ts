@@ -24,6 +24,7 @@ import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
 import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
+import { enforceKeepAlive, takeOver } from './keep-alive.ts';
 import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
 import { discourageClusters } from './node-cluster.ts';
@@ -109,7 +110,9 @@ class Worker {
     this.#accessLog = openAccessLog(config, this.#log.logger);
     const accessLog = this.#accessLog;
     const entrance = await entranceFor(this.#order, this.#log);
-    const connections = new Connections(accessLog && accessLine(accessLog), entrance);
+    const { keepAlive } = config;
+    const onOver = accessLog && accessLine(accessLog);
+    const connections = new Connections({ onOver, arrivals: entrance, keepAlive });
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     const adoption = new Adoption({
       ...{ sockets, backlog: config.backlog, adopt: config.adopt, isFirst: worker === 1 },
@@ -150,6 +153,7 @@ class Worker {
       idleGrace: config.watch ? 0 : IDLE_GRACE,
       onSilent: () => report({ type: 'silent' }),
     };
+    enforceKeepAlive({ connections, keepAlive });
     if (config.requestTimeout > 0)
       enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     if (config.watch) reportLoaded();
@@ -328,7 +332,7 @@ function prepare(server: net.Server, addresses: readonly Address[], config: Conf
       '--http2 is for apps whose server we make: this one makes its own, with http2.createSecureServer() it could',
     );
   identifyPeers(server as Server, addresses, config.forwardedAllowIps);
-  (server as Server).keepAliveTimeout = config.keepAlive * 1000;
+  takeOver(server as Server);
 }
 
 /** Says why the worker cannot serve, and ends. */
