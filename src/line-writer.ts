@@ -1,6 +1,6 @@
 /**
- * Writes whole lines to a file descriptor that other processes write to as well. Knows about chunks, retries and
- * full disks; what is in a line is the business of `log.ts`.
+ * Writes whole lines to a file descriptor that other processes write to as well. Knows about retries and full disks; what
+ * is in a line is the business of `log.ts`, and which go out together that of `line-buffer.ts`.
  */
 import {
   closeSync,
@@ -21,8 +21,6 @@ export const MAX_LINE = 4096;
 /** The same for a regular file that is open for appending: a local file system takes each as a whole, and fewer are cheaper. */
 const MAX_APPEND = 64 * 1024;
 
-/** How long a buffered line may wait, in milliseconds. */
-const FLUSH_EVERY = 1000;
 /** How long to wait before trying a destination again that did not take a line, in milliseconds. */
 const RETRY_AFTER = 100;
 /** Bytes that wait at most for a destination that takes nothing; lines after that are dropped and counted. */
@@ -31,12 +29,16 @@ const MAX_PENDING = 1 << 20;
 const LAST_FLUSH = 1000;
 
 export interface LineWriterOptions {
-  /** Whether lines may wait up to a second to go out together; otherwise each is written at once. */
-  buffered: boolean;
   /** A file that was opened for appending, rather than a stream that others have opened for us. */
   ownFile?: boolean;
   /** Told once when the destination stops taking lines, and once when it takes them again, with the lines lost. */
   onTrouble?: (event: { error: Error } | { lost: number }) => void;
+}
+
+/** Whole lines that go out in one write, if the destination takes them all. */
+interface Chunk {
+  bytes: Buffer;
+  readonly lines: number;
 }
 
 /**
@@ -45,47 +47,49 @@ export interface LineWriterOptions {
  */
 export class LineWriter {
   #fd: number;
-  #maxWrite: number;
+  #most: number;
   readonly #options: LineWriterOptions;
-  /** Lines in chunks of what goes out in one write. */
+  /** What the destination did not take yet. */
   readonly #chunks: Chunk[] = [];
   #pendingBytes = 0;
-  /** The chunk that is being written, and how much of it is: its rest must go out before anything else. */
-  #current: Buffer | undefined;
+  /** How much of the first chunk is written: its rest must go out before anything else. */
   #written = 0;
   #timer: NodeJS.Timeout | undefined;
   #trouble = false;
   #lost = 0;
 
   /** @param fd an open descriptor; a file must be open for appending. */
-  constructor(fd: number, options: LineWriterOptions) {
+  constructor(fd: number, options: LineWriterOptions = {}) {
     this.#fd = fd;
-    this.#maxWrite = maxWriteTo(fd, options);
+    this.#most = mostTo(fd, options);
     this.#options = options;
   }
 
-  /**
-   * Takes one line, or several, with the newline at the end.
-   *
-   * @param bytes of the line, for who knows them already.
-   */
-  write(line: string, bytes = Buffer.byteLength(line)): void {
-    if (this.#pendingBytes + bytes > MAX_PENDING) {
-      this.#lost++;
+  /** How many bytes of lines may be written together at most: more could be torn by other writers. */
+  get most(): number {
+    return this.#most;
+  }
+
+  /** Writes a line, or several, with the newline at the end. */
+  write(text: string): void {
+    this.#take(Buffer.from(text), 1);
+  }
+
+  /** Writes so many lines at once, from memory that the caller goes on using. */
+  writeBytes(bytes: Buffer, lines: number): void {
+    this.#take(bytes, lines);
+    const last = this.#chunks.at(-1);
+    if (last?.bytes === bytes) last.bytes = Buffer.from(bytes);
+  }
+
+  #take(bytes: Buffer, lines: number): void {
+    if (this.#pendingBytes + bytes.length > MAX_PENDING) {
+      this.#lost += lines;
       return;
     }
-    this.#pendingBytes += bytes;
-    let last = this.#chunks.at(-1);
-    if (!last || last.bytes + bytes > this.#maxWrite) {
-      last = new Chunk();
-      this.#chunks.push(last);
-    }
-    last.add(line, bytes);
-    if (!this.#options.buffered) this.#writeNow();
-    else {
-      if (this.#chunks.length > 1 && !this.#trouble) this.#writeNow(1);
-      this.#arm(FLUSH_EVERY);
-    }
+    this.#pendingBytes += bytes.length;
+    this.#chunks.push({ bytes, lines });
+    this.#writeNow();
   }
 
   /** Writes everything that waits before returning, for a process that is about to end. Gives up after a second. */
@@ -105,45 +109,39 @@ export class LineWriter {
    */
   reopen(fd: number): void {
     this.#writeNow();
-    if (this.#current && this.#written > 0) {
-      const torn = this.#current.lastIndexOf('\n', this.#written - 1) + 1;
+    const [current] = this.#chunks;
+    if (current && this.#written > 0) {
+      const torn = current.bytes.lastIndexOf('\n', this.#written - 1) + 1;
       // A piece of its own, not an offset: `#written` is what the file has that is open now, which may take it back.
-      this.#current = this.#current.subarray(torn);
+      current.bytes = current.bytes.subarray(torn);
       this.#pendingBytes -= torn;
       this.#written = 0;
     }
     const old = this.#fd;
     this.#fd = fd;
-    this.#maxWrite = maxWriteTo(fd, this.#options);
+    this.#most = mostTo(fd, this.#options);
     if (this.#options.ownFile) closeQuietly(old);
     this.#writeNow();
   }
 
-  /** Writes until only so many chunks are left; false if the destination did not take it all. */
-  #writeNow(leave = 0): boolean {
-    let chunk = this.#next(leave);
-    while (chunk) {
+  /** Writes what waits; false if the destination did not take it all. */
+  #writeNow(): boolean {
+    for (let chunk = this.#chunks[0]; chunk; chunk = this.#chunks[0]) {
       try {
-        this.#written += writeSync(this.#fd, chunk, this.#written);
+        this.#written += writeSync(this.#fd, chunk.bytes, this.#written);
       } catch (error) {
         this.#failed(error as Error);
         return false;
       }
-      if (this.#written === chunk.length) this.#done(chunk);
-      chunk = this.#next(leave);
+      if (this.#written === chunk.bytes.length) this.#done();
     }
     return true;
   }
 
-  #next(leave: number): Buffer | undefined {
-    if (!this.#current && this.#chunks.length > leave) this.#current = this.#chunks.shift()!.encoded();
-    return this.#current;
-  }
-
-  #done(chunk: Buffer): void {
-    this.#current = undefined;
+  #done(): void {
+    const { bytes } = this.#chunks.shift()!;
     this.#written = 0;
-    this.#pendingBytes -= chunk.length;
+    this.#pendingBytes -= bytes.length;
     if (!this.#trouble && this.#lost === 0) return;
     const lost = this.#lost;
     this.#trouble = false;
@@ -153,7 +151,7 @@ export class LineWriter {
 
   #failed(error: Error): void {
     if (this.#written > 0) this.#takeBack();
-    this.#arm(RETRY_AFTER);
+    this.#retryLater();
     // A pipe that is full for the moment is no trouble.
     if (errorCode(error) === 'EAGAIN' || this.#trouble) return;
     this.#trouble = true;
@@ -174,50 +172,18 @@ export class LineWriter {
     }
   }
 
-  #arm(delay: number): void {
+  #retryLater(): void {
     if (this.#timer) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#writeNow();
-    }, delay);
+    }, RETRY_AFTER);
     this.#timer.unref();
   }
 }
 
-/** How many characters are encoded together, at least. */
-const PIECE = 2048;
-
-/** Whole lines that go out in one write. */
-class Chunk {
-  /** What they take in UTF-8. */
-  bytes = 0;
-  readonly #pieces: Buffer[] = [];
-  #text = '';
-  #bytesBefore = 0;
-
-  add(line: string, bytes: number): void {
-    this.#text += line;
-    this.bytes += bytes;
-    // V8 only links what is added to a text, and copies the parts when it is read: by the end they had left the CPU's cache.
-    if (this.#text.length >= PIECE) this.#encode();
-  }
-
-  encoded(): Buffer {
-    if (this.#text) this.#encode();
-    return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
-  }
-
-  #encode(): void {
-    // As many bytes as characters: then it is ASCII, of which Latin-1 makes the same without looking at it.
-    const isAscii = this.bytes - this.#bytesBefore === this.#text.length;
-    this.#pieces.push(Buffer.from(this.#text, isAscii ? 'latin1' : 'utf8'));
-    this.#text = '';
-    this.#bytesBefore = this.bytes;
-  }
-}
-
-function maxWriteTo(fd: number, { buffered, ownFile }: LineWriterOptions): number {
-  return buffered && ownFile && fstatSync(fd).isFile() ? MAX_APPEND : MAX_LINE;
+function mostTo(fd: number, { ownFile }: LineWriterOptions): number {
+  return ownFile && fstatSync(fd).isFile() ? MAX_APPEND : MAX_LINE;
 }
 
 /** A network file system tells only now that it lost something: there is nobody to write it again. */

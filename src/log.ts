@@ -10,6 +10,7 @@ import type { DestinationStream, Logger } from 'pino';
 import type { PrettyOptions } from 'pino-pretty';
 import type { Config } from './config/settings.ts';
 import { UserError } from './errors.ts';
+import { LineBuffer } from './line-buffer.ts';
 import { createLog, LineWriter, openLog } from './line-writer.ts';
 
 export type { Logger };
@@ -19,11 +20,6 @@ const require = createRequire(import.meta.url);
 /** What the logs need of the configuration. */
 export type LogSettings = Pick<Config, 'errorLogfile' | 'accessLogfile' | 'logLevel' | 'pretty'> &
   Partial<Pick<Config, 'user' | 'group'>>;
-
-/** Takes lines of JSON in ASCII, each with the newline at its end. */
-export interface LineSink {
-  write(line: string): void;
-}
 
 /** A log that can be told to get its last lines out. */
 interface OpenFile {
@@ -41,8 +37,10 @@ export interface OpenLog extends OpenFile {
   logger: Logger;
 }
 
-/** A log for finished lines. */
-export interface OpenAccessLog extends OpenFile, LineSink {}
+/** A log for finished lines of JSON in ASCII. */
+export interface OpenAccessLog extends OpenFile {
+  lines: LineBuffer;
+}
 
 /**
  * The error log: each line is written at once, so that nothing is lost when the process is killed.
@@ -60,7 +58,7 @@ export function openErrorLog(
 ): OpenLog {
   const fd =
     settings.errorLogfile === '-' ? 2 : open('--error-logfile', settings.errorLogfile, isWary(settings));
-  const writer = new LineWriter(fd, { buffered: false, ownFile: settings.errorLogfile !== '-' });
+  const writer = new LineWriter(fd, { ownFile: settings.errorLogfile !== '-' });
   // Asked now: later the descriptor may be another file's.
   const [forPeople, onTerminal] = [isPretty(settings, fd), isatty(fd)];
   const logger = when(() => {
@@ -109,8 +107,6 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenAcce
   const fd = accessLogfile === '-' ? 1 : open('--access-logfile', accessLogfile, isWary(settings));
   const forPeople = isPretty(settings, fd);
   const writer = new LineWriter(fd, {
-    // On a terminal a line is wanted when it happens, in its place between those of the error log.
-    buffered: !forPeople,
     ownFile: accessLogfile !== '-',
     onTrouble(event) {
       if ('error' in event) errorLog.error(`access log (${place}): ${event.error.message}; still trying`);
@@ -118,10 +114,24 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenAcce
     },
   });
   const format = forPeople ? prettyAccess(isatty(fd)) : undefined;
+  const lines = new LineBuffer({
+    // On a terminal a line is wanted when it happens, in its place between those of the error log.
+    most: () => (format ? 0 : writer.most),
+    deliver: (bytes, count) =>
+      format ? writer.write(format(bytes.toString('latin1'))) : writer.writeBytes(bytes, count),
+  });
   return {
-    write: format ? (line) => writer.write(format(line)) : (line) => writer.write(line, line.length),
-    flushSync: () => writer.flushSync(),
-    reopen: () => reopen(writer, '--access-logfile', settings, errorLog),
+    lines,
+    flushSync() {
+      lines.flush();
+      writer.flushSync();
+    },
+    reopen() {
+      lines.flush();
+      reopen(writer, '--access-logfile', settings, errorLog);
+      // It may be another kind of file.
+      lines.flush();
+    },
   };
 }
 

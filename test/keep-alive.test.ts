@@ -12,8 +12,11 @@ import { afterwards, app, type Server, startServer, until } from './support/serv
 
 const SECONDS = 0.2;
 
-async function begin(t: TestContext): Promise<{ server: Server; connect: () => Promise<RawConnection> }> {
-  const server = await startServer(t, app('answers.mjs'), ['-w', '1', '--keep-alive', `${SECONDS}`]);
+async function begin(
+  t: TestContext,
+  { name = 'answers.mjs', seconds = SECONDS, env = {} } = {},
+): Promise<{ server: Server; connect: () => Promise<RawConnection> }> {
+  const server = await startServer(t, app(name), ['-w', '1', '--keep-alive', `${seconds}`], { env });
   const connect = async () => {
     const connection = await RawConnection.open(server.socket);
     afterwards(t, () => connection.close());
@@ -41,10 +44,22 @@ describe('A connection that was used and is so no more', () => {
     assert.deepEqual([connection.answers, connection.error], [1, undefined]);
   });
 
+  it('is closed as well when half a request has come, or an answer did not wait for the rest of one', async (t) => {
+    const { connect } = await begin(t, { name: 'silence.mjs' });
+    const half = await connect();
+    half.get('/');
+    await until(() => half.answers === 1, 'the first answer');
+    half.send('GET / HTTP/1.1\r\nHost: lo');
+    const refused = await connect();
+    refused.send('POST /refused HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nthe beginning');
+    await until(() => half.ended && refused.ended, 'both ends');
+    assert.match(refused.received, /^HTTP\/1\.1 401 /);
+    assert.deepEqual([half.answers, refused.answers], [1, 1]);
+  });
+
   it('is told of it by every answer', async (t) => {
-    const server = await startServer(t, app('answers.mjs'), ['-w', '1', '--keep-alive', '7']);
-    const connection = await RawConnection.open(server.socket);
-    afterwards(t, () => connection.close());
+    const { connect } = await begin(t, { seconds: 7 });
+    const connection = await connect();
     connection.get('/');
     connection.get('/missing');
     await until(() => connection.answers === 2, 'the answers');
@@ -78,6 +93,35 @@ describe('For --keep-alive nobody closes', () => {
     connection.get('/impatient');
     await until(() => connection.answers === 1, 'the first answer');
     connection.get('/never');
+    await untilAnotherIsClosed(connect);
+    assert.equal(connection.ended, false);
+  });
+
+  it('a connection whose app limits the silence during requests, which it goes on doing', async (t) => {
+    const { connect } = await begin(t, { name: 'silence.mjs', seconds: 7, env: { SILENCE: '100' } });
+    const [idle, asking] = [await connect(), await connect()];
+    for (const connection of [idle, asking]) {
+      connection.get('/');
+      await until(() => connection.answers === 1, 'the first answer');
+    }
+    asking.get('/never');
+    await until(() => asking.ended, "the end by the app's timeout");
+    assert.equal(idle.ended, false);
+    idle.get('/');
+    await until(() => idle.answers === 2, 'another answer');
+  });
+
+  it('a WebSocket on a connection that had other requests before', async (t) => {
+    const { connect } = await begin(t);
+    const connection = await connect();
+    connection.get('/');
+    await until(() => connection.answers === 1, 'the answer');
+    connection.get(
+      '/ws',
+      'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n',
+    );
+    await until(() => connection.received.includes('welcome'), 'the first message');
     await untilAnotherIsClosed(connect);
     assert.equal(connection.ended, false);
   });

@@ -1,3 +1,6 @@
+/**
+ * Whole lines on their way to a file, a pipe or a full disk, and what becomes of those that are not taken.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, renameSync } from 'node:fs';
@@ -36,74 +39,55 @@ const numbered = (count: number, length = 100) =>
   Array.from({ length: count }, (_, n) => `${String(n).padEnd(length - 1, '.')}\n`);
 
 describe('LineWriter', () => {
-  it('writes whole lines in chunks of at most 4,096 bytes', (t) => {
+  it('writes a line at once', (t) => {
     const { fd, read } = pipe(t);
-    const writer = new LineWriter(fd, { buffered: true });
-    const seen: string[] = [];
-    for (const line of numbered(500, 333)) {
-      writer.write(line);
-      const chunk = read();
-      if (chunk) seen.push(chunk);
-    }
-    writer.flushSync();
-    seen.push(read());
-    assert.equal(seen.join(''), numbered(500, 333).join(''));
-    for (const chunk of seen) {
-      assert.ok(chunk.endsWith('\n'));
-      assert.ok(chunk.length <= MAX_LINE, `${chunk.length}`);
-    }
-    assert.ok(seen.length <= Math.ceil(500 / Math.floor(MAX_LINE / 333)), 'no more writes than it takes');
-  });
-
-  it('writes more at a time to a file of its own, where every append is atomic', (t) => {
-    const path = join(temporaryDirectory(t), 'access.log');
-    const writer = new LineWriter(openLog(path), { buffered: true, ownFile: true });
-    const sizes = new Set<number>();
-    const lines = numbered(500, 333);
-    for (const line of lines) {
-      writer.write(line, line.length);
-      sizes.add(readFileSync(path).length);
-    }
-    writer.flushSync();
-    assert.equal(readFileSync(path, 'utf8'), lines.join(''));
-    const written = [...sizes].sort((one, other) => one - other);
-    const steps = written.slice(1).map((size, index) => size - written[index]!);
-    assert.ok(steps.length > 1 && steps.every((size) => size > MAX_LINE && size % 333 === 0), `${steps}`);
-  });
-
-  it('writes what is not ASCII as UTF-8, beside lines that are', (t) => {
-    const path = join(temporaryDirectory(t), 'log');
-    const writer = new LineWriter(openLog(path), { buffered: true, ownFile: true });
-    const chunks = [['plain\n'], ['plain\n', 'caf\u00e9\n'], ['\u{1f600}\n', 'plain\n']];
-    for (const lines of chunks) {
-      for (const line of lines) writer.write(line);
-      writer.flushSync();
-    }
-    assert.equal(readFileSync(path, 'utf8'), chunks.flat().join(''));
-  });
-
-  it('writes a line at once when it is not to buffer', (t) => {
-    const { fd, read } = pipe(t);
-    new LineWriter(fd, { buffered: false }).write('now\n');
+    new LineWriter(fd).write('now\n');
     assert.equal(read(), 'now\n');
   });
 
-  it('writes what it holds by itself after a while', async (t) => {
+  it('writes what is not ASCII as UTF-8', (t) => {
     const { fd, read } = pipe(t);
-    const writer = new LineWriter(fd, { buffered: true });
-    writer.write('later\n');
-    assert.equal(read(), '');
-    let text = '';
+    const writer = new LineWriter(fd);
+    const lines = ['plain\n', 'caf\u00e9\n', '\u{1f600}\n'];
+    for (const line of lines) writer.write(line);
+    assert.equal(read(), lines.join(''));
+  });
+
+  it('has no more written at once than a pipe takes as a whole, and more to a file of its own', (t) => {
+    const { fd } = pipe(t);
+    const path = join(temporaryDirectory(t), 'log');
+    const own = openLog(path);
+    t.after(() => closeSync(own));
+    assert.equal(new LineWriter(fd).most, MAX_LINE);
+    assert.equal(new LineWriter(fd, { ownFile: true }).most, MAX_LINE);
+    assert.equal(new LineWriter(own).most, MAX_LINE);
+    assert.ok(new LineWriter(own, { ownFile: true }).most > MAX_LINE);
+  });
+
+  it('keeps what a pipe did not take, whatever becomes of the memory that it was given', async (t) => {
+    const { fd, read } = pipe(t);
+    const writer = new LineWriter(fd);
+    const memory = Buffer.alloc(MAX_LINE);
+    let expected = '';
+    for (const letter of 'abcdefghijklmnopqrstuvwxyz') {
+      memory.fill(letter);
+      memory.write('\n', MAX_LINE - 1);
+      writer.writeBytes(memory, 1);
+      expected += memory.toString();
+    }
+    let text = read();
+    assert.ok(text.length < expected.length, 'the pipe was full');
     await until(() => {
       text += read();
-      return text === 'later\n';
-    }, 'the line');
+      return text.length >= expected.length;
+    }, 'all lines');
+    assert.equal(text, expected);
   });
 
   it('loses nothing when a pipe is full for a while, and says nothing about it', async (t) => {
     const { fd, read } = pipe(t);
     const events: unknown[] = [];
-    const writer = new LineWriter(fd, { buffered: true, onTrouble: (event) => events.push(event) });
+    const writer = new LineWriter(fd, { onTrouble: (event) => events.push(event) });
     // More than a pipe takes, less than may wait.
     const lines = numbered(5000);
     for (const line of lines) writer.write(line);
@@ -119,7 +103,7 @@ describe('LineWriter', () => {
 
   it('goes on where a write was cut short, in a line that is longer than a pipe is wide', async (t) => {
     const { fd, read } = pipe(t);
-    const writer = new LineWriter(fd, { buffered: false });
+    const writer = new LineWriter(fd);
     const long = `${'x'.repeat(200_000)}\n`;
     writer.write(long);
     writer.write('next\n');
@@ -134,7 +118,7 @@ describe('LineWriter', () => {
   it('holds a bounded amount of lines, then drops and counts them', async (t) => {
     const { fd, read } = pipe(t);
     const events: object[] = [];
-    const writer = new LineWriter(fd, { buffered: true, onTrouble: (event) => events.push(event) });
+    const writer = new LineWriter(fd, { onTrouble: (event) => events.push(event) });
     const lines = numbered(30_000);
     for (const line of lines) writer.write(line);
     let text = '';
@@ -158,7 +142,6 @@ describe('LineWriter', () => {
     const full = openSync('/dev/full', 'a');
     const events: { error?: Error }[] = [];
     const writer = new LineWriter(full, {
-      buffered: false,
       onTrouble: (event) => events.push(event as object),
     });
     for (const line of numbered(50_000)) writer.write(line);
@@ -169,7 +152,7 @@ describe('LineWriter', () => {
 
   it('gives up a last flush that cannot succeed', () => {
     const full = openSync('/dev/full', 'a');
-    const writer = new LineWriter(full, { buffered: true });
+    const writer = new LineWriter(full);
     writer.write('lost\n');
     writer.flushSync();
     closeSync(full);
@@ -185,7 +168,7 @@ describe('LineWriter, when its file is opened anew', () => {
   it('writes what waits to the old file, what comes to the new one, and closes the old one', (t) => {
     const { path, moved } = paths(t);
     const old = openLog(path);
-    const writer = new LineWriter(old, { buffered: true, ownFile: true });
+    const writer = new LineWriter(old, { ownFile: true });
     const lines = numbered(1000);
     for (const line of lines.slice(0, 700)) writer.write(line);
     renameSync(path, moved);
@@ -200,38 +183,34 @@ describe('LineWriter, when its file is opened anew', () => {
   it('does not close a stream that others have opened', (t) => {
     const { path } = paths(t);
     const { fd, read } = pipe(t);
-    const writer = new LineWriter(fd, { buffered: true });
+    const writer = new LineWriter(fd);
     writer.write('old\n');
     writer.reopen(openLog(path));
     assert.equal(read(), 'old\n');
     assert.ok(fstatSync(fd).isFIFO());
   });
 
-  for (const buffered of [true, false]) {
-    it(`takes what a full disk did not take to the new file, ${buffered ? '' : 'not '}buffered`, (t) => {
-      const { path } = paths(t);
-      const events: object[] = [];
-      const writer = new LineWriter(openSync('/dev/full', 'a'), {
-        buffered,
-        ownFile: true,
-        onTrouble: (event) => events.push(event),
-      });
-      const lines = numbered(1000);
-      for (const line of lines) writer.write(line);
-      writer.reopen(openLog(path));
-      assert.equal(readFileSync(path, 'utf8'), lines.join(''));
-      assert.equal(events.length, 2, 'the trouble and its end');
-      assert.deepEqual(events[1], { lost: 0 });
-      writer.write('next\n');
-      writer.flushSync();
-      assert.equal(readFileSync(path, 'utf8'), `${lines.join('')}next\n`);
+  it('takes what a full disk did not take to the new file', (t) => {
+    const { path } = paths(t);
+    const events: object[] = [];
+    const writer = new LineWriter(openSync('/dev/full', 'a'), {
+      ownFile: true,
+      onTrouble: (event) => events.push(event),
     });
-  }
+    const lines = numbered(1000);
+    for (const line of lines) writer.write(line);
+    writer.reopen(openLog(path));
+    assert.equal(readFileSync(path, 'utf8'), lines.join(''));
+    assert.equal(events.length, 2, 'the trouble and its end');
+    assert.deepEqual(events[1], { lost: 0 });
+    writer.write('next\n');
+    assert.equal(readFileSync(path, 'utf8'), `${lines.join('')}next\n`);
+  });
 
   it('writes a line that was cut short anew, and no line before it again', (t) => {
     const { path } = paths(t);
     const { fd, read } = pipe(t);
-    const writer = new LineWriter(fd, { buffered: false });
+    const writer = new LineWriter(fd);
     const long = `${'x'.repeat(200_000)}\n`;
     writer.write(`first\nsecond\n${long}`);
     writer.write('next\n');
@@ -248,7 +227,6 @@ describe('LineWriter, when its file is opened anew', () => {
     const { path } = paths(t);
     const events: { error?: Error }[] = [];
     const writer = new LineWriter(openSync('/dev/full', 'a'), {
-      buffered: false,
       ownFile: true,
       onTrouble: (event) => events.push(event as object),
     });
@@ -266,7 +244,7 @@ describe('openLog', () => {
     const path = join(temporaryDirectory(t), 'log');
     for (const line of ['one\n', 'two\n']) {
       const fd = openLog(path);
-      new LineWriter(fd, { buffered: false, ownFile: true }).write(line);
+      new LineWriter(fd, { ownFile: true }).write(line);
       closeSync(fd);
     }
     assert.equal(readFileSync(path, 'utf8'), 'one\ntwo\n');

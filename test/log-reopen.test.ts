@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
+import type { LineBuffer } from '../src/line-buffer.ts';
 import { type LogSettings, openAccessLog, openErrorLog } from '../src/log.ts';
 import { temporaryDirectory, until } from './support/server.ts';
 
@@ -92,6 +93,12 @@ describe('An error log that was moved away', () => {
   });
 });
 
+const put = (buffer: LineBuffer, n: number) =>
+  buffer
+    .begin()
+    .add(Buffer.from(`{"n":${n}}\n`))
+    .end();
+
 describe('A log that cannot be opened anew', () => {
   it('stays in use as it was, and says why in one line', (t) => {
     const { settings, directory, error } = logs(t);
@@ -110,16 +117,17 @@ describe('A log that cannot be opened anew', () => {
   it('has the error log speak for the access log', (t) => {
     const { settings, access } = logs(t);
     const said: Line[] = [];
-    const { write, reopen, flushSync } = openAccessLog(
-      settings,
-      pino({}, { write: (line) => said.push(JSON.parse(line)) }),
-    )!;
-    write('{"n":0}\n');
+    const {
+      lines: buffer,
+      reopen,
+      flushSync,
+    } = openAccessLog(settings, pino({}, { write: (line) => said.push(JSON.parse(line)) }))!;
+    put(buffer, 0);
     renameSync(access, `${access}.1`);
     // It has no reader: who opens it waits for one, if he does not take care.
     spawnSync('mkfifo', [access]);
     reopen();
-    write('{"n":1}\n');
+    put(buffer, 1);
     flushSync();
     assert.deepEqual(numbers(`${access}.1`), [0, 1]);
     assert.equal(said.length, 1);
@@ -131,12 +139,12 @@ describe('A log that cannot be opened anew', () => {
 describe('An access log that was moved away', () => {
   it('writes the lines that wait to the file for which they came', async (t) => {
     const { settings, access } = logs(t);
-    const { write, reopen } = openAccessLog(settings, openErrorLog(settings).logger)!;
-    write('{"n":0}\n');
+    const { lines: buffer, reopen } = openAccessLog(settings, openErrorLog(settings).logger)!;
+    put(buffer, 0);
     renameSync(access, `${access}.1`);
     assert.deepEqual(numbers(`${access}.1`), [], 'it waits');
     reopen();
-    write('{"n":1}\n');
+    put(buffer, 1);
     assert.deepEqual(numbers(`${access}.1`), [0]);
     await until(() => numbers(access).length > 0, 'the line in the new file');
     assert.deepEqual(numbers(access), [1]);

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 // Not the global of that name, which is looked up and asked for its value each time.
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
-import type { LineSink } from '../log.ts';
+import { type LineBuffer, PLAIN } from '../line-buffer.ts';
 import type { OnOver } from './connections.ts';
 import { streamOf } from './http2-stream.ts';
 import { join } from './join.ts';
@@ -55,45 +55,43 @@ export function requestId(request: IncomingMessage): string {
 }
 
 /** Returns what writes the line of a request that is over. */
-export function accessLine(log: LineSink): OnOver {
+export function accessLine(log: LineBuffer): OnOver {
   return (request, response, began) => write(log, request, statusOf(request, response), began);
 }
 
 /** Writes a line for each upgraded connection when it ends. */
-export function logUpgrades(server: Server, log: LineSink): void {
+export function logUpgrades(server: Server, log: LineBuffer): void {
   join(server, 'upgrade', (request: IncomingMessage, socket: Duplex) => logUpgrade(request, socket, log));
 }
 
 /** Writes the line for an upgraded connection, or one that is refused to be, when it ends. */
-export function logUpgrade(request: IncomingMessage, socket: Duplex, log: LineSink): void {
+export function logUpgrade(request: IncomingMessage, socket: Duplex, log: LineBuffer): void {
   const began = performance.now();
   const status = statusWrittenTo(socket);
   socket.once('close', () => write(log, request, status(), began));
 }
 
-function write(log: LineSink, request: IncomingMessage, status: number, began: number): void {
+function write(log: LineBuffer, request: IncomingMessage, status: number, began: number): void {
   const over = performance.now();
   const { headers } = request;
   const socket = connectionOf(request);
-  // A few long pieces, most of them as in the line before: a line of many is slow to put together.
-  log.write(
-    head(Math.floor(over)) +
-      quotable(requestId(request), LIMITS.reqId) +
-      beforeUrl(request.method ?? '') +
-      quotable(request.url ?? '', LIMITS.url) +
-      beforeMs(status, bytesSince(socket)) +
-      milliseconds(over - began) +
-      tail(addressOf(request, socket), headers['user-agent'] ?? '', headers.referer ?? ''),
-  );
+  log.begin().add(head(Math.floor(over)));
+  addQuotable(log, requestId(request), LIMITS.reqId);
+  log.add(beforeUrl(request.method ?? ''));
+  addQuotable(log, request.url ?? '', LIMITS.url);
+  log.add(beforeMs(status, bytesSince(socket)));
+  log.addPlain(milliseconds(over - began));
+  log.add(tail(addressOf(request, socket), headers['user-agent'] ?? '', headers.referer ?? ''));
+  log.end();
 }
 
-/** Remembers the last result of a function for the same arguments. */
+/** Remembers the last result of a function for the same arguments: most of a line is as in the one before. */
 function remembered<A, B = void, C = void>(make: (one: A, two: B, three: C) => string) {
   let [lastOne, lastTwo, lastThree]: [A?, B?, C?] = [];
-  let made = '';
-  return (one: A, two: B, three: C): string => {
-    if (one !== lastOne || two !== lastTwo || three !== lastThree || made === '') {
-      made = make(one, two, three);
+  let made = Buffer.of();
+  return (one: A, two: B, three: C): Buffer => {
+    if (one !== lastOne || two !== lastTwo || three !== lastThree || made.length === 0) {
+      made = Buffer.from(make(one, two, three), 'latin1');
       [lastOne, lastTwo, lastThree] = [one, two, three];
     }
     return made;
@@ -116,10 +114,12 @@ function addressOf(request: IncomingMessage, socket: Socket): string {
   return own || ((request as { [kFacts]?: RequestFacts })[kFacts]?.ip ?? clientOf(request));
 }
 
-/**
- * A text as JSON has it between quotes, in ASCII: then a line has as many bytes as characters, and nobody need count them.
- * The quotes are part of the pieces around it.
- */
+/** Adds a text as JSON has it between quotes, in ASCII. The quotes are part of the pieces around it. */
+function addQuotable(log: LineBuffer, text: string, most: number): void {
+  const isAdded = text.length <= most - 2 && log.addPlain(text);
+  if (!isAdded) log.add(Buffer.from(quotable(text, most), 'latin1'));
+}
+
 function quotable(text: string, most: number): string {
   return isShortAndPlain(text, most) ? text : inAscii(clip(text, most, bytesInAscii)).slice(1, -1);
 }
@@ -223,9 +223,6 @@ export function clip(text: string, most: number, bytesOf = bytesInUtf8): string 
   }
   return clean;
 }
-
-/** Nothing here needs more than a byte in JSON, nor speaks to a terminal. */
-const PLAIN = /^[ !#-[\]-~]*$/;
 
 function isShortAndPlain(text: string, most: number): boolean {
   return text.length <= most - 2 && PLAIN.test(text);

@@ -111,7 +111,7 @@ class Worker {
     const accessLog = this.#accessLog;
     const entrance = await entranceFor(this.#order, this.#log);
     const { keepAlive } = config;
-    const onOver = accessLog && accessLine(accessLog);
+    const onOver = accessLog && accessLine(accessLog.lines);
     const connections = new Connections({ onOver, arrivals: entrance, keepAlive });
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     const adoption = new Adoption({
@@ -124,11 +124,11 @@ class Worker {
           return;
         }
         prepare(server, addresses, config);
-        if (accessLog) logUpgrades(server as Server, accessLog);
+        if (accessLog) logUpgrades(server as Server, accessLog.lines);
         connections.watch(server as Server);
         limitRequests(server as Server, config, {
           begin: (request, response) => connections.begin(request, response),
-          upgrade: (request, socket) => accessLog && logUpgrade(request, socket, accessLog),
+          upgrade: (request, socket) => accessLog && logUpgrade(request, socket, accessLog.lines),
         });
         if (addresses[0] && isBound) entrance?.guard(server, addresses[0]);
       },
