@@ -13,6 +13,8 @@ export const PLAIN = /^[ !#-[\]-~]*$/;
 /** By character: 1 for one of these. */
 const IS_PLAIN = Uint8Array.from({ length: 128 }, (_, code) => Number(PLAIN.test(String.fromCharCode(code))));
 
+const [POINT, ZERO] = [0x2e, 0x30];
+
 export interface LineBufferOptions {
   /** How many bytes may be handed on together; 0 for each line by itself, at once. Asked now and then. */
   most(): number;
@@ -64,6 +66,24 @@ export class LineBuffer {
     }
     this.#length += length;
     return true;
+  }
+
+  /** Adds a number with three decimals, or none, as `0.250` or `7`. V8 would make a text of it first. */
+  addThousandths(count: number): this {
+    const whole = Math.floor(count / 1000);
+    this.addPlain(String(whole));
+    const rest = count - whole * 1000;
+    if (rest === 0) return this;
+    const bytes = this.#bytes;
+    const at = this.#length;
+    const hundreds = Math.floor(rest / 100);
+    const tens = Math.floor(rest / 10);
+    bytes[at] = POINT;
+    bytes[at + 1] = ZERO + hundreds;
+    bytes[at + 2] = ZERO + tens - hundreds * 10;
+    bytes[at + 3] = ZERO + rest - tens * 10;
+    this.#length = at + 4;
+    return this;
   }
 
   /** Ends a line, which has its newline already. */

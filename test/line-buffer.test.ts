@@ -95,6 +95,28 @@ describe('A line buffer', () => {
     );
   });
 
+  it('adds thousandths with three decimals, or with none', () => {
+    const { buffer, deliveries } = begin(0);
+    const shown = (count: number) => {
+      deliveries.length = 0;
+      buffer.begin().addThousandths(count).add(Buffer.from('\n')).end();
+      return texts(deliveries).join('');
+    };
+    assert.deepEqual([0, 1, 250, 7000, 12_345_600].map(shown), [
+      '0\n',
+      '0.001\n',
+      '0.250\n',
+      '7\n',
+      '12345.600\n',
+    ]);
+    fc.assert(
+      fc.property(fc.nat({ max: 2 ** 50 }), (count) => {
+        assert.match(shown(count), /^(0|[1-9]\d*)(\.\d{3})?\n$/);
+        assert.equal(Math.round(Number(shown(count)) * 1000), count);
+      }),
+    );
+  });
+
   it('asks anew how much may go out together when it is flushed', () => {
     let most = 3 * MAX_LINE;
     const { buffer, deliveries } = begin(() => most);

@@ -80,33 +80,66 @@ function write(log: LineBuffer, request: IncomingMessage, status: number, began:
   log.add(beforeUrl(request.method ?? ''));
   addQuotable(log, request.url ?? '', LIMITS.url);
   log.add(beforeMs(status, bytesSince(socket)));
-  log.addPlain(milliseconds(over - began));
-  log.add(tail(addressOf(request, socket), headers['user-agent'] ?? '', headers.referer ?? ''));
-  log.end();
+  log.addThousandths(Math.round((over - began) * 1000));
+  log.add(tail(addressOf(request, socket), headers['user-agent'] ?? '', headers.referer ?? '')).end();
 }
 
-/** Remembers the last result of a function for the same arguments: most of a line is as in the one before. */
-function remembered<A, B = void, C = void>(make: (one: A, two: B, three: C) => string) {
-  let [lastOne, lastTwo, lastThree]: [A?, B?, C?] = [];
-  let made = Buffer.of();
-  return (one: A, two: B, three: C): Buffer => {
-    if (one !== lastOne || two !== lastTwo || three !== lastThree || made.length === 0) {
-      made = Buffer.from(make(one, two, three), 'latin1');
-      [lastOne, lastTwo, lastThree] = [one, two, three];
-    }
-    return made;
-  };
-}
+// Most of a line is as in the one before, so its pieces are kept until they would be others. Each of them by itself: where
+// one function does it for all, V8 compares whatever there is in general, and not numbers or texts as such.
 
 /** Asks for the time of day once a millisecond of the clock that requests are measured by. */
-const head = remembered((_over: number) => `{"level":30,"time":${Date.now()},"pid":${process.pid},"reqId":"`);
-const beforeUrl = remembered((method: string) => `","method":"${quotable(method, LIMITS.method)}","url":"`);
-const beforeMs = remembered((status: number, bytes: number) => `","status":${status},"bytes":${bytes},"ms":`);
-const tail = remembered(
-  (address: string, agent: string, referer: string) =>
+function head(over: number): Buffer {
+  if (over !== lastHead.over) lastHead = makeHead(over);
+  return lastHead.bytes;
+}
+
+const makeHead = (over: number) => ({
+  over,
+  bytes: ascii(`{"level":30,"time":${Date.now()},"pid":${process.pid},"reqId":"`),
+});
+let lastHead = makeHead(0);
+
+function beforeUrl(method: string): Buffer {
+  if (method !== lastBeforeUrl.method) lastBeforeUrl = makeBeforeUrl(method);
+  return lastBeforeUrl.bytes;
+}
+
+const makeBeforeUrl = (method: string) => ({
+  method,
+  bytes: ascii(`","method":"${quotable(method, LIMITS.method)}","url":"`),
+});
+let lastBeforeUrl = makeBeforeUrl('');
+
+function beforeMs(status: number, bytesSent: number): Buffer {
+  const { status: lastStatus, bytesSent: lastSent } = lastBeforeMs;
+  if (status !== lastStatus || bytesSent !== lastSent) lastBeforeMs = makeBeforeMs(status, bytesSent);
+  return lastBeforeMs.bytes;
+}
+
+const makeBeforeMs = (status: number, bytesSent: number) => ({
+  status,
+  bytesSent,
+  bytes: ascii(`","status":${status},"bytes":${bytesSent},"ms":`),
+});
+let lastBeforeMs = makeBeforeMs(0, 0);
+
+function tail(address: string, agent: string, referer: string): Buffer {
+  const last = lastTail;
+  if (address !== last.address || agent !== last.agent || referer !== last.referer)
+    lastTail = makeTail(address, agent, referer);
+  return lastTail.bytes;
+}
+
+const makeTail = (address: string, agent: string, referer: string) => ({
+  address,
+  agent,
+  referer,
+  bytes: ascii(
     `,"remoteAddress":"${quotable(address, LIMITS.remoteAddress)}"` +
-    `,"userAgent":"${quotable(agent, LIMITS.userAgent)}","referer":"${quotable(referer, LIMITS.referer)}"}\n`,
-);
+      `,"userAgent":"${quotable(agent, LIMITS.userAgent)}","referer":"${quotable(referer, LIMITS.referer)}"}\n`,
+  ),
+});
+let lastTail = makeTail('', '', '');
 
 /** The client; where nobody has forwarded a request, asking the framework would only cost time. */
 function addressOf(request: IncomingMessage, socket: Socket): string {
@@ -117,7 +150,11 @@ function addressOf(request: IncomingMessage, socket: Socket): string {
 /** Adds a text as JSON has it between quotes, in ASCII. The quotes are part of the pieces around it. */
 function addQuotable(log: LineBuffer, text: string, most: number): void {
   const isAdded = text.length <= most - 2 && log.addPlain(text);
-  if (!isAdded) log.add(Buffer.from(quotable(text, most), 'latin1'));
+  if (!isAdded) log.add(ascii(quotable(text, most)));
+}
+
+function ascii(text: string): Buffer {
+  return Buffer.from(text, 'latin1');
 }
 
 function quotable(text: string, most: number): string {
@@ -132,15 +169,6 @@ function inAscii(text: string): string {
 function bytesInAscii(shown: string): number {
   return inAscii(shown).length - 2;
 }
-
-/** Three decimals at most. Whole numbers are far quicker to write than fractions. */
-function milliseconds(ms: number): string {
-  const micros = Math.round(ms * 1000);
-  const whole = Math.floor(micros / 1000);
-  return whole + FRACTIONS[micros - whole * 1000]!;
-}
-
-const FRACTIONS = Array.from({ length: 1000 }, (_, n) => (n === 0 ? '' : `.${String(n).padStart(3, '0')}`));
 
 /**
  * What was sent on a connection since this was last asked; of pipelined requests Node sends an answer before it says that
