@@ -1,6 +1,6 @@
 /**
  * Writes whole lines to a file descriptor that other processes write to as well. Knows about retries and full disks; what
- * is in a line is the business of `log.ts`, and which go out together that of `line-buffer.ts`.
+ * is in a line is the business of others, and which go out together that of `line-buffer.ts`.
  */
 import {
   closeSync,
@@ -35,12 +35,6 @@ export interface LineWriterOptions {
   onTrouble?: (event: { error: Error } | { lost: number }) => void;
 }
 
-/** Whole lines that go out in one write, if the destination takes them all. */
-interface Chunk {
-  bytes: Buffer;
-  readonly lines: number;
-}
-
 /**
  * A destination for lines that never throws and never tears a line. Writes are synchronous, as in nginx: cheaper than
  * a thread's, and nothing is on its way when the process ends.
@@ -49,8 +43,8 @@ export class LineWriter {
   #fd: number;
   #most: number;
   readonly #options: LineWriterOptions;
-  /** What the destination did not take yet. */
-  readonly #chunks: Chunk[] = [];
+  /** Whole lines that the destination did not take yet, in pieces of what goes out in one write. */
+  readonly #chunks: Buffer[] = [];
   #pendingBytes = 0;
   /** How much of the first chunk is written: its rest must go out before anything else. */
   #written = 0;
@@ -78,8 +72,7 @@ export class LineWriter {
   /** Writes so many lines at once, from memory that the caller goes on using. */
   writeBytes(bytes: Buffer, lines: number): void {
     this.#take(bytes, lines);
-    const last = this.#chunks.at(-1);
-    if (last?.bytes === bytes) last.bytes = Buffer.from(bytes);
+    if (this.#chunks.at(-1) === bytes) this.#chunks[this.#chunks.length - 1] = Buffer.from(bytes);
   }
 
   #take(bytes: Buffer, lines: number): void {
@@ -88,7 +81,7 @@ export class LineWriter {
       return;
     }
     this.#pendingBytes += bytes.length;
-    this.#chunks.push({ bytes, lines });
+    this.#chunks.push(bytes);
     this.#writeNow();
   }
 
@@ -111,9 +104,9 @@ export class LineWriter {
     this.#writeNow();
     const [current] = this.#chunks;
     if (current && this.#written > 0) {
-      const torn = current.bytes.lastIndexOf('\n', this.#written - 1) + 1;
+      const torn = current.lastIndexOf('\n', this.#written - 1) + 1;
       // A piece of its own, not an offset: `#written` is what the file has that is open now, which may take it back.
-      current.bytes = current.bytes.subarray(torn);
+      this.#chunks[0] = current.subarray(torn);
       this.#pendingBytes -= torn;
       this.#written = 0;
     }
@@ -128,20 +121,20 @@ export class LineWriter {
   #writeNow(): boolean {
     for (let chunk = this.#chunks[0]; chunk; chunk = this.#chunks[0]) {
       try {
-        this.#written += writeSync(this.#fd, chunk.bytes, this.#written);
+        this.#written += writeSync(this.#fd, chunk, this.#written);
       } catch (error) {
         this.#failed(error as Error);
         return false;
       }
-      if (this.#written === chunk.bytes.length) this.#done();
+      if (this.#written === chunk.length) this.#done();
     }
     return true;
   }
 
   #done(): void {
-    const { bytes } = this.#chunks.shift()!;
+    this.#chunks.shift();
+    this.#pendingBytes -= this.#written;
     this.#written = 0;
-    this.#pendingBytes -= bytes.length;
     if (!this.#trouble && this.#lost === 0) return;
     const lost = this.#lost;
     this.#trouble = false;

@@ -4,11 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import http, { type ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
+import { Connections } from '../src/worker/connections.ts';
+import { takeOverKeepAlive } from '../src/worker/keep-alive.ts';
 import { fetchFrom } from './support/http.ts';
 import { RawConnection } from './support/raw.ts';
-import { afterwards, app, type Server, startServer, until } from './support/server.ts';
+import { afterwards, app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const SECONDS = 0.2;
 
@@ -65,6 +69,14 @@ describe('A connection that was used and is so no more', () => {
     await until(() => connection.answers === 2, 'the answers');
     assert.equal(connection.received.match(/^Keep-Alive: timeout=7\r$/gm)?.length, 2);
   });
+
+  it('is closed by Node where the app has set a time once its server listened, and is told of that', async (t) => {
+    const { connect } = await begin(t, { name: 'silence.mjs', seconds: 70, env: { OWN_KEEP_ALIVE: '1000' } });
+    const connection = await connect();
+    connection.get('/');
+    await until(() => connection.ended, 'the end');
+    assert.match(connection.received, /^Keep-Alive: timeout=1\r$/m);
+  });
 });
 
 describe('For --keep-alive nobody closes', () => {
@@ -98,12 +110,15 @@ describe('For --keep-alive nobody closes', () => {
   });
 
   it('a connection whose app limits the silence during requests, which it goes on doing', async (t) => {
-    const { connect } = await begin(t, { name: 'silence.mjs', seconds: 7, env: { SILENCE: '100' } });
-    const [idle, asking] = [await connect(), await connect()];
-    for (const connection of [idle, asking]) {
+    const { connect } = await begin(t, { name: 'silence.mjs', seconds: 7, env: { SILENCE: '500' } });
+    const opened = async () => {
+      const connection = await connect();
       connection.get('/');
       await until(() => connection.answers === 1, 'the first answer');
-    }
+      return connection;
+    };
+    const idle = await opened();
+    const asking = await opened();
     asking.get('/never');
     await until(() => asking.ended, "the end by the app's timeout");
     assert.equal(idle.ended, false);
@@ -153,5 +168,80 @@ describe('For --keep-alive nobody closes', () => {
     await closing;
     assert.equal(connection.ended, false);
     assert.equal((await fetchFrom({ socketPath: server.socket }, '/')).status, 200);
+  });
+});
+
+describe('Looking at connections', () => {
+  /** A server that answers when it is told to; an upgrade has the request before it answered. */
+  async function watch(t: TestContext) {
+    const held: ServerResponse[] = [];
+    const server = http.createServer((_request, response) => held.push(response));
+    server.on('upgrade', (_request, socket) => {
+      held.shift()?.end('late');
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n');
+    });
+    const connections = new Connections({ keepAlive: 60 });
+    connections.watch(server);
+    takeOverKeepAlive(server);
+    const path = join(temporaryDirectory(t), 'app.sock');
+    server.listen(path);
+    await once(server, 'listening');
+    afterwards(t, () => {
+      server.close();
+      connections.destroyAll();
+    });
+    const connect = async () => {
+      const connection = await RawConnection.open(path);
+      afterwards(t, () => connection.close());
+      return connection;
+    };
+    const answerAll = async () => {
+      await until(() => held.length > 0, 'a request');
+      for (const response of held.splice(0)) response.end('here');
+      await until(() => connections.inFlight === 0, 'the end of all requests');
+    };
+    return { connections, connect, answerAll };
+  }
+
+  /** Looks until a connection is closed that was answered and is unused since. */
+  async function untilClosed({ connections, connect, answerAll }: Awaited<ReturnType<typeof watch>>) {
+    const unused = await connect();
+    unused.get('/');
+    await answerAll();
+    connections.endUnused(0);
+    connections.endUnused(0);
+    await until(() => unused.ended, 'the end of an unused connection');
+  }
+
+  it('counts silence from an answer on, and not what was silent before it', async (t) => {
+    const watched = await watch(t);
+    const { connections, connect, answerAll } = watched;
+    const connection = await connect();
+    for (let requests = 0; requests < 2; requests++) {
+      connection.get('/');
+      await until(() => connections.inFlight === 1, 'the request');
+      connections.endUnused(0);
+      connections.endUnused(0);
+      await answerAll();
+      connections.endUnused(0);
+    }
+    const other = await connect();
+    other.get('/');
+    await answerAll();
+    // The first look after the answer for this one, and the second for the first.
+    connections.endUnused(0);
+    await until(() => connection.ended, 'the end of the first');
+    assert.equal(other.ended, false);
+    await untilClosed(watched);
+  });
+
+  it('lets an upgraded connection be, also when a request before it was answered only then', async (t) => {
+    const watched = await watch(t);
+    const connection = await watched.connect();
+    connection.get('/');
+    connection.get('/', 'Connection: Upgrade\r\nUpgrade: other\r\n');
+    await until(() => connection.received.includes('late') && connection.received.includes(' 101 '), 'both');
+    await untilClosed(watched);
+    assert.equal(connection.ended, false);
   });
 });

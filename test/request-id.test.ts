@@ -20,7 +20,7 @@ describe('The ids of requests', () => {
     assert.equal(seen.size, MANY);
   });
 
-  it('begin differently in each process, and tell the order within one', () => {
+  it('begin differently in each process, and tell the order of those that begin alike', () => {
     const [one, other] = [requestIds(), requestIds()];
     const ids = Array.from({ length: 3000 }, one);
     assert.deepEqual(ids, [...ids].sort());

@@ -130,7 +130,8 @@ export interface FileSettings {
    */
   requestTimeout?: number | string | undefined;
   /**
-   * How long an idle keep-alive connection stays open. Keep it above the proxy's own idle time. In seconds.
+   * How long an idle keep-alive connection stays open at least. Keep it above the proxy's own idle time. In
+   * seconds.
    *
    * @default 75
    */

@@ -289,7 +289,7 @@ export const settings = {
     flag: 'keep-alive',
     env: 'FASTICORN_KEEP_ALIVE',
     default: 75,
-    help: "How long an idle keep-alive connection stays open. Keep it above the proxy's own idle time.",
+    help: "How long an idle keep-alive connection stays open at least. Keep it above the proxy's own idle time.",
     section: 'Requests',
     applies: 'workers',
   }),

@@ -12,7 +12,7 @@ import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
 import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
-import { promise, rest, resume } from './keep-alive.ts';
+import { announceKeepAlive, dropTimeout, isKeepAliveOurs, restoreTimeout } from './keep-alive.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent } from './peers.ts';
 import { REQUESTS, TUNNELS } from './request-events.ts';
@@ -42,12 +42,14 @@ interface Connection {
   readonly pending: Exchange[];
   /** What had been read when the last answer was finished: anything beyond it belongs to a request to come. */
   settledBytes: number;
-  /** When the connection was made or, once we want to go, the last answer was finished; milliseconds of a monotonic clock. */
+  /** When the connection was made or, while we want to go, the last answer was finished; milliseconds of a monotonic clock. */
   idleSince: number;
   /** By whom its requests are handed out; absent for a server that knows none. */
   readonly server: Server | undefined;
-  /** HTTP/1, and has had an answer: there may be another request. */
+  /** HTTP/1, and has had an answer, so that there may be another request, and we see to it if there is none. */
   isReused: boolean;
+  /** An upgraded connection: its app's own. */
+  isTunnel: boolean;
   /** What had been read when `endUnused` last looked, and since when no more has been; milliseconds as above. */
   seenBytes: number;
   silentSince: number;
@@ -74,7 +76,8 @@ export class Connections {
   readonly #onOver: OnOver | undefined;
   readonly #arrivals: Arrivals | undefined;
   readonly #keepAlive: number;
-  #closing = false;
+  /** Since when we want to go; milliseconds as above. */
+  #closingSince: number | undefined;
   #accepted = 0;
   #begun = 0;
   #over = 0;
@@ -179,18 +182,17 @@ export class Connections {
 
   /** From now on every response says that it is the last on its connection. */
   closeAfterResponse(): void {
-    this.#closing = true;
+    this.#closingSince = performance.now();
     for (const connection of this.#open.values()) {
       if (connection.session) announceEnd(connection.session);
       for (const exchange of connection.pending) makeLast(connection, exchange);
     }
   }
 
-  /**
-   * Ends connections that have been idle for a while, counted from `since` at the earliest, which must not be before
-   * `closeAfterResponse`.
-   */
-  endIdle(since: number, longerThan: number): void {
+  /** Ends connections that have been idle for so many milliseconds since `closeAfterResponse`. */
+  endIdle(longerThan: number): void {
+    const since = this.#closingSince;
+    if (since === undefined) return;
     const due = performance.now() - longerThan;
     const found = this.#open
       .values()
@@ -203,8 +205,8 @@ export class Connections {
   }
 
   /**
-   * Ends reused connections of HTTP/1 that wait for no answer and on which nothing has come for a while. To be called
-   * again and again: that nothing comes is known from one call to the next.
+   * Ends reused connections of HTTP/1 that wait for no answer and on which nothing has come for so many milliseconds. To
+   * be called again and again: that nothing comes is known from one call after the last answer to the next.
    */
   endUnused(longerThan: number): void {
     const now = performance.now();
@@ -238,6 +240,7 @@ export class Connections {
       idleSince: performance.now(),
       server,
       isReused: false,
+      isTunnel: false,
       seenBytes: 0,
       silentSince: 0,
     };
@@ -254,7 +257,7 @@ export class Connections {
   #open2(connection: Connection, session: Http2Session): void {
     connection.session = session;
     this.#sessions.set(session, connection);
-    if (this.#closing) announceEnd(session);
+    if (this.#closingSince !== undefined) announceEnd(session);
   }
 
   /** The connection of a request; on HTTP/2 many share one. */
@@ -276,9 +279,10 @@ export class Connections {
     const exchange: Exchange = { request, response, began: performance.now() };
     pending.push(exchange);
     this.#begun++;
-    if (this.#closing) makeLast(connection, exchange);
-    if (this.#keepAlive) promise(response, this.#keepAlive);
-    if (connection.isReused) resume(connection.socket, connection.server!);
+    if (this.#closingSince !== undefined) makeLast(connection, exchange);
+    if (this.#keepAlive > 0) announceKeepAlive(response, this.#keepAlive);
+    // Not for one behind another, for which the app may have set what it wants.
+    if (connection.isReused && pending.length === 1) restoreTimeout(connection.socket, connection.server!);
     response.on('close', () => this.#end(connection, exchange));
   }
 
@@ -294,25 +298,34 @@ export class Connections {
     this.#settle(connection);
     // An answer that was given before the whole body had come: the rest of the body is no new request.
     if (!request.complete) request.once('close', () => this.#settle(connection));
-    if (pending.length === 0 && !connection.session) {
-      connection.isReused = true;
-      rest(connection.socket);
-    }
+    if (pending.length === 0) this.#letRest(connection);
     this.#onOver?.(request, response, began);
   }
 
   #settle(connection: Connection): void {
     connection.settledBytes = connection.socket.bytesRead;
-    // What was idle before is so since we want to go, for whoever asks.
-    if (this.#closing) connection.idleSince = performance.now();
+    // Before that nobody asks: `endIdle` counts from then on at the earliest.
+    if (this.#closingSince !== undefined) connection.idleSince = performance.now();
+  }
+
+  /** All that has come is answered, and it is up to the client whether there is more. */
+  #letRest(connection: Connection): void {
+    const { server, session, isTunnel, socket } = connection;
+    if (this.#keepAlive === 0 || !server || session || isTunnel) return;
+    connection.isReused = isKeepAliveOurs(server);
+    if (!connection.isReused) return;
+    // What was seen while there was a request is no silence.
+    connection.seenBytes = -1;
+    dropTimeout(socket);
   }
 
   /** A connection is an app's own from now on, whatever its requests so far. */
-  #handOver({ socket }: IncomingMessage): void {
-    const connection = this.#open.get(socket);
-    if (!connection?.isReused) return;
+  #handOver(request: IncomingMessage): void {
+    const connection = this.#of(request);
+    if (!connection) return;
+    if (connection.isReused) restoreTimeout(connection.socket, connection.server!);
     connection.isReused = false;
-    resume(socket, connection.server!);
+    connection.isTunnel = true;
   }
 }
 

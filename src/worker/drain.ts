@@ -77,12 +77,12 @@ export class Drain {
 
     const idleGrace = Math.min(this.#draining.idleGrace * 1000, this.#patience);
     if (idleGrace === 0) {
-      connections.endIdle(this.#start, idleGrace);
+      connections.endIdle(idleGrace);
       for (let turns = 0; turns < 3; turns++) await turn();
       onSilent();
     }
     while (performance.now() < this.#deadline && (this.#hurried ? connections.busy : connections.size) > 0) {
-      connections.endIdle(this.#start, idleGrace);
+      connections.endIdle(idleGrace);
       await sleep(LOOK);
     }
 

@@ -14,32 +14,37 @@ export interface KeepAlive {
 }
 
 /**
- * Looks for unused connections now and then, and so ends them half of their time late at most, and ten seconds at most.
- * It keeps no process alive.
+ * Looks for unused connections now and then, so that they stay for up to half of their time longer, and ten seconds at
+ * most. It keeps no process alive.
  */
 export function enforceKeepAlive({ connections, keepAlive }: KeepAlive): void {
   if (keepAlive === 0) return;
   setInterval(() => connections.endUnused(keepAlive * 1000), Math.min(5000, keepAlive * 250)).unref();
 }
 
-/** Leaves it to us to end unused connections of a server, unless its app thinks otherwise later. */
-export function takeOver(server: Server): void {
+/** Has Node leave the unused connections of a server to us. */
+export function takeOverKeepAlive(server: Server): void {
   server.keepAliveTimeout = 0;
 }
 
+/** Whether that is so still: an app may give its server a time of its own once it listens, to which Node sees then. */
+export function isKeepAliveOurs(server: Server): boolean {
+  return server.keepAliveTimeout === 0;
+}
+
 /** Has an answer tell its client of the time, as Node does where it sees to it; no public name leads there. */
-export function promise(response: ServerResponse, keepAlive: number): void {
+export function announceKeepAlive(response: ServerResponse, keepAlive: number): void {
   const given = response as { _keepAliveTimeout?: number };
-  // An app that has set one after all has Node see to it.
   if (given._keepAliveTimeout === 0) given._keepAliveTimeout = keepAlive * 1000;
 }
 
 /** What an app allows for the silence of a connection, by itself or through `connectionTimeout`, is for requests only. */
-export function rest(socket: Socket): void {
+export function dropTimeout(socket: Socket): void {
   if (socket.timeout) socket.setTimeout(0);
 }
 
 /** There is a request again, for which the server's own timeout counts. */
-export function resume(socket: Socket, { timeout }: Server): void {
-  if (timeout) socket.setTimeout(timeout);
+export function restoreTimeout(socket: Socket, { timeout }: Server): void {
+  // A stream that an app has had the server take for a connection may know none.
+  if (timeout) socket.setTimeout?.(timeout);
 }

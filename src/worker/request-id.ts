@@ -1,6 +1,6 @@
 /**
- * Ids for requests that come without one from a proxy: unique across workers and restarts, unlike Fastify's own
- * `req-1`. Knows nothing about headers.
+ * Ids for requests that come without one from a proxy: unique across workers and restarts, as far as chance can do it,
+ * unlike Fastify's own `req-1`. Knows nothing about headers.
  */
 import { randomInt } from 'node:crypto';
 

@@ -24,7 +24,7 @@ import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
 import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
-import { enforceKeepAlive, takeOver } from './keep-alive.ts';
+import { enforceKeepAlive, takeOverKeepAlive } from './keep-alive.ts';
 import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
 import { discourageClusters } from './node-cluster.ts';
@@ -332,7 +332,7 @@ function prepare(server: net.Server, addresses: readonly Address[], config: Conf
       '--http2 is for apps whose server we make: this one makes its own, with http2.createSecureServer() it could',
     );
   identifyPeers(server as Server, addresses, config.forwardedAllowIps);
-  takeOver(server as Server);
+  takeOverKeepAlive(server as Server);
 }
 
 /** Says why the worker cannot serve, and ends. */
