@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import http, { type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { Connections } from '../src/worker/connections.ts';
 import { takeOverKeepAlive } from '../src/worker/keep-alive.ts';
@@ -224,6 +225,8 @@ describe('Looking at connections', () => {
       connections.endUnused(0);
       await answerAll();
       connections.endUnused(0);
+      // What a look has found is ended two turns of the event loop later.
+      for (let turns = 0; turns < 4; turns++) await turn();
     }
     const other = await connect();
     other.get('/');

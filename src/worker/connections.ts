@@ -232,17 +232,19 @@ export class Connections {
 
   #add(socket: Socket, server?: Server): Connection {
     this.#accepted++;
+    const now = performance.now();
     const connection: Connection = {
       socket,
       pending: [],
       // What was read already and is not waiting to be read again was no request.
       settledBytes: socket.bytesRead - socket.readableLength,
-      idleSince: performance.now(),
+      idleSince: now,
       server,
       isReused: false,
       isTunnel: false,
       seenBytes: 0,
-      silentSince: 0,
+      // Not 0, of which V8 would think that all times are whole numbers, until the first one is none.
+      silentSince: now,
     };
     this.#open.set(socket, connection);
     // It comes once, and `once` costs a wrapper and its removal; so too for each request below.
