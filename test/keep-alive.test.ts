@@ -17,17 +17,18 @@ import { afterwards, app, type Server, startServer, temporaryDirectory, until } 
 
 const SECONDS = 0.2;
 
+async function connectTo(t: TestContext, path: string): Promise<RawConnection> {
+  const connection = await RawConnection.open(path);
+  afterwards(t, () => connection.close());
+  return connection;
+}
+
 async function begin(
   t: TestContext,
   { name = 'answers.mjs', seconds = SECONDS, env = {} } = {},
 ): Promise<{ server: Server; connect: () => Promise<RawConnection> }> {
   const server = await startServer(t, app(name), ['-w', '1', '--keep-alive', `${seconds}`], { env });
-  const connect = async () => {
-    const connection = await RawConnection.open(server.socket);
-    afterwards(t, () => connection.close());
-    return connection;
-  };
-  return { server, connect };
+  return { server, connect: () => connectTo(t, server.socket) };
 }
 
 /** Waits until the server has closed an unused connection that was opened after everything that is to stay. */
@@ -191,17 +192,12 @@ describe('Looking at connections', () => {
       server.close();
       connections.destroyAll();
     });
-    const connect = async () => {
-      const connection = await RawConnection.open(path);
-      afterwards(t, () => connection.close());
-      return connection;
-    };
     const answerAll = async () => {
       await until(() => held.length > 0, 'a request');
       for (const response of held.splice(0)) response.end('here');
       await until(() => connections.inFlight === 0, 'the end of all requests');
     };
-    return { connections, connect, answerAll };
+    return { connections, connect: () => connectTo(t, path), answerAll };
   }
 
   /** Looks until a connection is closed that was answered and is unused since. */

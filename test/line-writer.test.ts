@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { LineBuffer } from '../src/line-buffer.ts';
 import { LineWriter, MAX_LINE, openLog } from '../src/line-writer.ts';
 import { temporaryDirectory, until } from './support/server.ts';
 
@@ -37,6 +38,98 @@ function pipe(t: TestContext): { fd: number; read(): string } {
 
 const numbered = (count: number, length = 100) =>
   Array.from({ length: count }, (_, n) => `${String(n).padEnd(length - 1, '.')}\n`);
+
+/** A writer of which lines go out together, as those of the access log. */
+function buffered(writer: LineWriter): { write(line: string): void; flushSync(): void } {
+  const lines = new LineBuffer({
+    most: () => writer.most,
+    deliver: (bytes, count) => writer.writeBytes(bytes, count),
+  });
+  return {
+    write: (line) => lines.begin().add(Buffer.from(line)).end(),
+    flushSync() {
+      lines.flush();
+      writer.flushSync();
+    },
+  };
+}
+
+describe('LineWriter behind a buffer', () => {
+  it('writes whole lines in chunks of at most 4,096 bytes', (t) => {
+    const { fd, read } = pipe(t);
+    const writer = buffered(new LineWriter(fd));
+    const seen: string[] = [];
+    for (const line of numbered(500, 333)) {
+      writer.write(line);
+      const chunk = read();
+      if (chunk) seen.push(chunk);
+    }
+    writer.flushSync();
+    seen.push(read());
+    assert.equal(seen.join(''), numbered(500, 333).join(''));
+    for (const chunk of seen) {
+      assert.ok(chunk.endsWith('\n'));
+      assert.ok(chunk.length <= MAX_LINE, `${chunk.length}`);
+    }
+    assert.ok(seen.length <= Math.ceil(500 / Math.floor(MAX_LINE / 333)), 'no more writes than it takes');
+  });
+
+  it('writes more at a time to a file of its own, where every append is atomic', (t) => {
+    const path = join(temporaryDirectory(t), 'access.log');
+    const writer = buffered(new LineWriter(openLog(path), { ownFile: true }));
+    const sizes = new Set<number>();
+    const lines = numbered(500, 333);
+    for (const line of lines) {
+      writer.write(line);
+      sizes.add(readFileSync(path).length);
+    }
+    writer.flushSync();
+    assert.equal(readFileSync(path, 'utf8'), lines.join(''));
+    const written = [...sizes].sort((one, other) => one - other);
+    const steps = written.slice(1).map((size, index) => size - written[index]!);
+    assert.ok(steps.length > 1 && steps.every((size) => size > MAX_LINE && size % 333 === 0), `${steps}`);
+  });
+
+  it('loses nothing when a pipe is full for a while, and says nothing about it', async (t) => {
+    const { fd, read } = pipe(t);
+    const events: unknown[] = [];
+    const writer = buffered(new LineWriter(fd, { onTrouble: (event) => events.push(event) }));
+    const lines = numbered(5000);
+    for (const line of lines) writer.write(line);
+    writer.flushSync();
+    let text = read();
+    assert.ok(text.length < lines.length * 100, 'the pipe was full');
+    await until(() => {
+      text += read();
+      return text.length >= lines.length * 100;
+    }, 'all lines');
+    assert.equal(text, lines.join(''));
+    assert.deepEqual(events, []);
+  });
+
+  it('counts the lines of pieces that it had no room for', async (t) => {
+    const { fd, read } = pipe(t);
+    const events: object[] = [];
+    const writer = buffered(new LineWriter(fd, { onTrouble: (event) => events.push(event) }));
+    const lines = numbered(30_000);
+    for (const line of lines) writer.write(line);
+    let text = '';
+    await until(() => {
+      text += read();
+      return events.length > 0;
+    }, 'room again');
+    writer.flushSync();
+    await until(() => {
+      const more = read();
+      writer.flushSync();
+      text += more;
+      return more === '';
+    }, 'the rest');
+    const { lost } = events[0] as { lost: number };
+    assert.ok(lost > 10_000, `${lost}`);
+    assert.equal(text.split('\n').length - 1, lines.length - lost);
+  });
+});
 
 describe('LineWriter', () => {
   it('writes a line at once', (t) => {
@@ -190,22 +283,27 @@ describe('LineWriter, when its file is opened anew', () => {
     assert.ok(fstatSync(fd).isFIFO());
   });
 
-  it('takes what a full disk did not take to the new file', (t) => {
-    const { path } = paths(t);
-    const events: object[] = [];
-    const writer = new LineWriter(openSync('/dev/full', 'a'), {
-      ownFile: true,
-      onTrouble: (event) => events.push(event),
+  for (const isBuffered of [true, false]) {
+    it(`takes what a full disk did not take to the new file, ${isBuffered ? '' : 'not '}buffered`, (t) => {
+      const { path } = paths(t);
+      const events: object[] = [];
+      const writer = new LineWriter(openSync('/dev/full', 'a'), {
+        ownFile: true,
+        onTrouble: (event) => events.push(event),
+      });
+      const target = isBuffered ? buffered(writer) : writer;
+      const lines = numbered(1000);
+      for (const line of lines) target.write(line);
+      target.flushSync();
+      writer.reopen(openLog(path));
+      assert.equal(readFileSync(path, 'utf8'), lines.join(''));
+      assert.equal(events.length, 2, 'the trouble and its end');
+      assert.deepEqual(events[1], { lost: 0 });
+      target.write('next\n');
+      target.flushSync();
+      assert.equal(readFileSync(path, 'utf8'), `${lines.join('')}next\n`);
     });
-    const lines = numbered(1000);
-    for (const line of lines) writer.write(line);
-    writer.reopen(openLog(path));
-    assert.equal(readFileSync(path, 'utf8'), lines.join(''));
-    assert.equal(events.length, 2, 'the trouble and its end');
-    assert.deepEqual(events[1], { lost: 0 });
-    writer.write('next\n');
-    assert.equal(readFileSync(path, 'utf8'), `${lines.join('')}next\n`);
-  });
+  }
 
   it('writes a line that was cut short anew, and no line before it again', (t) => {
     const { path } = paths(t);

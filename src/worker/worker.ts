@@ -108,10 +108,10 @@ class Worker {
   async #start(): Promise<void> {
     const { config, sockets, worker, isMemoryLimited = true } = this.#order;
     this.#accessLog = openAccessLog(config, this.#log.logger);
-    const accessLog = this.#accessLog;
+    const lines = this.#accessLog?.lines;
     const entrance = await entranceFor(this.#order, this.#log);
     const { keepAlive } = config;
-    const onOver = accessLog && accessLine(accessLog.lines);
+    const onOver = lines && accessLine(lines);
     const connections = new Connections({ onOver, arrivals: entrance, keepAlive });
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     const adoption = new Adoption({
@@ -124,11 +124,11 @@ class Worker {
           return;
         }
         prepare(server, addresses, config);
-        if (accessLog) logUpgrades(server as Server, accessLog.lines);
+        if (lines) logUpgrades(server as Server, lines);
         connections.watch(server as Server);
         limitRequests(server as Server, config, {
           begin: (request, response) => connections.begin(request, response),
-          upgrade: (request, socket) => accessLog && logUpgrade(request, socket, accessLog.lines),
+          upgrade: (request, socket) => lines && logUpgrade(request, socket, lines),
         });
         if (addresses[0] && isBound) entrance?.guard(server, addresses[0]);
       },
