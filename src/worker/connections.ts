@@ -1,6 +1,6 @@
 /**
- * The open connections of an HTTP server and what happens on each: which are idle, which wait for an answer. Knows
- * when a connection may be ended without loss; when that is to be done is the business of `drain.ts`.
+ * The open connections of HTTP servers and what happens on them: which are idle, which wait for an answer. Knows which may be
+ * ended without loss; what a single one is like is in `connection.ts`, and when to end some is the business of `drain.ts`.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Http2Session } from 'node:http2';
@@ -10,6 +10,15 @@ import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
+import {
+  announceEnd,
+  type Connection,
+  type Exchange,
+  end,
+  isIdle,
+  isUnused,
+  makeLast,
+} from './connection.ts';
 import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
 import { announceKeepAlive, dropTimeout, isKeepAliveOurs, restoreTimeout } from './keep-alive.ts';
@@ -21,39 +30,6 @@ import { REQUESTS, TUNNELS } from './request-events.ts';
 const MOST_LISTED = 100;
 /** The most characters of a listed URL or id, and the quotes that `clip` counts as well. */
 const MOST_SHOWN = 200 + 2;
-
-/** A request and its response, until that is over. */
-export interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** When its headers had come; milliseconds of a monotonic clock. */
-  readonly began: number;
-}
-
-/** The largest number that a stream of HTTP/2 can have: none is refused. */
-const ANY_STREAM = 2 ** 31 - 1;
-
-/** One open connection. */
-interface Connection {
-  readonly socket: Socket;
-  /** Absent for HTTP/1. */
-  session?: Http2Session;
-  /** Exchanges that are not over yet, in the order of their requests. */
-  readonly pending: Exchange[];
-  /** What had been read when the last answer was finished: anything beyond it belongs to a request to come. */
-  settledBytes: number;
-  /** When the connection was made or, while we want to go, the last answer was finished; milliseconds of a monotonic clock. */
-  idleSince: number;
-  /** By whom its requests are handed out; absent for a server that knows none. */
-  readonly server: Server | undefined;
-  /** HTTP/1, and has had an answer, so that there may be another request, and we see to it if there is none. */
-  isReused: boolean;
-  /** An upgraded connection: its app's own. */
-  isTunnel: boolean;
-  /** What had been read when `endUnused` last looked, and since when no more has been; milliseconds as above. */
-  seenBytes: number;
-  silentSince: number;
-}
 
 /** Connections that no server is to see yet: see `entrance.ts`. */
 export type Arrivals = Pick<Entrance, 'size' | 'busy' | 'lost' | 'endIdle' | 'destroyAll'>;
@@ -334,42 +310,4 @@ export class Connections {
 /** A request that has reached us but was not read yet shows within one turn of the event loop, and spares its connection. */
 function whenRead(act: () => void): void {
   setImmediate(() => setImmediate(act));
-}
-
-/** FIN, and no waiting for a peer that may never send its own. */
-function end({ socket, session }: Connection): void {
-  if (session) session.close();
-  else socket.end(() => socket.destroy());
-}
-
-/** GOAWAY of the kind that refuses nothing (RFC 9113, 6.8): the client opens no more streams, those on their way count. */
-function announceEnd(session: Http2Session): void {
-  if (!session.closed && !session.destroyed) session.goaway(0, ANY_STREAM);
-}
-
-function isIdle({ pending, socket, session, settledBytes }: Connection): boolean {
-  // On HTTP/2 much is read that is no request; one that is missed is refused in a way that lets it be sent again.
-  return pending.length === 0 && (session !== undefined || socket.bytesRead === settledBytes);
-}
-
-/** As of the last look. Half a request, or half the rest of one that is answered, does not count as use. */
-function isUnused({ isReused, pending, socket, seenBytes }: Connection): boolean {
-  return isReused && pending.length === 0 && socket.bytesRead === seenBytes;
-}
-
-/**
- * Has a response close its connection, if nothing speaks against it when its head is written: a pipelined request
- * that waits behind it, or a body that is still arriving, since closing with unread bytes would reset the connection
- * under the answer. Such a connection is ended when it is idle.
- */
-function makeLast(connection: Connection, exchange: Exchange): void {
-  if (connection.session) return;
-  const { request, response } = exchange;
-  const writeHead = response.writeHead as (...args: unknown[]) => ServerResponse;
-  Object.assign(response, {
-    writeHead(...args: unknown[]) {
-      if (request.complete && connection.pending.at(-1) === exchange) response.shouldKeepAlive = false;
-      return writeHead.apply(response, args);
-    },
-  });
 }
