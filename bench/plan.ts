@@ -53,10 +53,10 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'hello',
     title: 'Hello world, straight to the server',
-    rounds: 9,
     warmUp: 5,
     entries: rows([
       ...OURS,
+      'fasticorn-no-logger',
       'bare-fastify',
       'bare-http',
       ...CLUSTER,
@@ -71,7 +71,7 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'nginx',
     title: 'Hello world behind nginx with a pool of connections',
-    rounds: 11,
+    rounds: 9,
     entries: rows(
       [...OURS, 'bare-fastify', 'cluster-round-robin', 'pm2', 'watt', 'gunicorn-flask', 'gunicorn-uvicorn'],
       { path: 'nginx-keepalive' },
@@ -111,7 +111,7 @@ export const experiments: readonly Experiment[] = [
     title: 'What fasticorn and its access log cost',
     rounds: 8,
     starts: 4,
-    warmUp: 7,
+    warmUp: 6,
     entries: rows([
       ...OURS,
       'fasticorn-no-logger',
@@ -120,6 +120,7 @@ export const experiments: readonly Experiment[] = [
       'bare-fastify-silent',
       'bare-fastify-lines',
       'bare-fastify-logger',
+      ...CLUSTER,
     ]),
   },
   {
@@ -279,6 +280,7 @@ export const experiments: readonly Experiment[] = [
     seconds: 0,
     entries: rows([
       'fasticorn',
+      'fasticorn-slow-app',
       'pm2',
       'watt',
       'gunicorn-flask',

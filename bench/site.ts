@@ -19,10 +19,16 @@ export interface Prepared {
   site: Site;
 }
 
-/** A row whose server runs. */
-export interface Live extends Prepared {
-  entry: Entry;
+/** One that runs. */
+interface Started extends Prepared {
   running: Running;
+  /** What its start took, in seconds. */
+  startTook: number;
+}
+
+/** A row whose server runs. */
+export interface Live extends Started {
+  entry: Entry;
 }
 
 /** What the row is called. */
@@ -70,7 +76,7 @@ export async function withLive<T>(
   bench: Bench,
   use: (live: Live[]) => Promise<T>,
 ): Promise<T> {
-  const sites = new Map<string, (Prepared & { running: Running }) | Error>();
+  const sites = new Map<string, Started | Error>();
   try {
     for (const entry of entries) {
       const key = siteKey(entry);
@@ -95,16 +101,18 @@ export async function withLive<T>(
  *
  * @throws Error if that fails, or its answers are wrong; it has been stopped then.
  */
-async function start(entry: Entry, bench: Bench): Promise<Prepared & { running: Running }> {
+async function start(entry: Entry, bench: Bench): Promise<Started> {
   const prepared = await prepare(entry, bench);
+  const begin = performance.now();
   const running = await prepared.server.start(prepared.site);
+  const startTook = (performance.now() - begin) / 1000;
   try {
     await check(prepared.site.endpoint, workloadOf(entry.workload));
   } catch (error) {
     await running.stop();
     throw error;
   }
-  return { ...prepared, running };
+  return { ...prepared, running, startTook };
 }
 
 async function end({ running, site }: { running: Running; site: Site }): Promise<void> {

@@ -3,6 +3,7 @@
  * run this one, but for bare `node:http`.
  */
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { chunks, few, hello, many, wait, workNowAndThen } from './work.mjs';
 
 const object = (properties) => ({ response: { 200: { type: 'object', properties } } });
@@ -31,8 +32,12 @@ export const options = {
   ...(process.env.APP_LOGGER === 'off' ? { logger: false } : {}),
 };
 
+/** How long it takes to be ready, in seconds, as if it had a database to wait for. */
+const loads = Number(process.env.APP_LOADS ?? 0);
+
 // fastify-cli takes only plugins with two parameters.
 export default async function workloads(app, _options) {
+  if (loads > 0) await sleep(loads * 1000);
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   );

@@ -21,6 +21,7 @@ const LIMIT = 60;
 const metrics: readonly Metric[] = [
   { id: 'switched', title: 'Only new workers answer after', unit: 's', better: 'lower' },
   { id: 'done', title: 'Old workers gone after', unit: 's', better: 'lower' },
+  { id: 'start', title: 'Its start took', unit: 's', better: 'lower' },
   { id: 'lost', title: 'Requests lost', unit: '', better: 'lower' },
   { id: 'sent', title: 'of requests sent', unit: '', better: 'higher' },
 ];
@@ -28,7 +29,7 @@ const metrics: readonly Metric[] = [
 export const reload: Measurement = {
   metrics,
   missing: () => undefined,
-  estimate: ({ rounds }) => 1.5 + rounds * 2,
+  estimate: ({ rounds }) => 1.5 + rounds * 2.5,
   measure: (experiment, bench) =>
     withLive(experiment, bench, async (all) => {
       const live = all.filter(({ entry, running }) => {
@@ -72,7 +73,7 @@ async function behindNginx(live: readonly Live[], { cpus, absent }: Bench) {
   return { targets, stop: () => nginx.stop() };
 }
 
-async function reloadOnce({ running, entry }: Live, to: Endpoint) {
+async function reloadOnce({ running, startTook, entry }: Live, to: Endpoint) {
   const enough = new AbortController();
   const load = trickle(to, enough.signal);
   try {
@@ -87,6 +88,8 @@ async function reloadOnce({ running, entry }: Live, to: Endpoint) {
     return {
       switched: switchedAfter(trickled, old, { begin, done }),
       done: (done - begin) / 1000,
+      // Once for all rounds.
+      start: startTook,
       lost: trickled.lost.length,
       sent: trickled.sent,
     };

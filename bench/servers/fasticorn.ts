@@ -1,4 +1,7 @@
-/** fasticorn as it is built in `dist/`: with the access log in a file, without, and with an app that cannot log either. */
+/**
+ * fasticorn as it is built in `dist/`: with the access log in a file, without, with an app that cannot log either, and with
+ * one that takes long to load.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,6 +35,14 @@ const withoutLogger: Server = {
   title: 'fasticorn, no access log, no logger',
   note: 'for an app that cannot log, as bare Fastify has it',
   start: (site) => start(site, 'off', { APP_LOGGER: 'off' }),
+};
+
+const withSlowApp: Server = {
+  ...fasticorn,
+  id: 'fasticorn-slow-app',
+  title: 'fasticorn, slow app',
+  note: 'for an app that takes 3 s to load',
+  start: (site) => start(site, join(site.directory, 'access.log'), { APP_LOADS: '3' }),
 };
 
 /** @param env for the app. */
@@ -79,4 +90,4 @@ async function start(
   };
 }
 
-export const servers: readonly Server[] = [fasticorn, withoutLog, withoutLogger];
+export const servers: readonly Server[] = [fasticorn, withoutLog, withoutLogger, withSlowApp];
