@@ -38,6 +38,12 @@ export const TUNINGS: readonly Tuning[] = [
    * for V8 14.6, which then does little but collect. V8 13 (Node 24) lets them grow by more: two fifths for uploads alone.
    */
   { flag: '--external-memory-accounted-in-global-limit', since: 14, before: 14.8, takesMemory: true },
+  /**
+   * After some seconds with little to do V8 may collect the whole heap, to give memory back. If no connection is open just
+   * then, the shapes of all that belongs to one go as well, and with them the code that was compiled for these shapes: the
+   * next requests cost two to three times as much, for the first two seconds of load. This is how often it may do so.
+   */
+  { flag: '--memory-reducer-gc-count=0', since: 14, takesMemory: true },
 ];
 
 /**
