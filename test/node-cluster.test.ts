@@ -67,7 +67,14 @@ describe(`${ROUNDS} restarts under a load of POSTs through nginx with a pool`, n
 
   it('lose some with node:cluster and fastify.close() on SIGTERM', async (t) => {
     const { socket, restart } = await startCluster(t);
-    const { sent, bad } = await underLoad(t, socket, restart);
+    let sent = 0;
+    let bad: string[] = [];
+    // A busy machine may have no request come in the wrong moment.
+    for (let attempt = 0; attempt < 5 && bad.length === 0; attempt++) {
+      const result = await underLoad(t, socket, restart);
+      sent += result.sent;
+      ({ bad } = result);
+    }
     t.diagnostic(`node:cluster: ${sent} POSTs sent, ${bad.length} lost, such as ${bad[0]}`);
     assert.ok(bad.length > 0);
   });
