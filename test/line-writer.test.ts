@@ -54,6 +54,38 @@ function buffered(writer: LineWriter): { write(line: string): void; flushSync():
   };
 }
 
+/** Reads lines of 100 bytes from a pipe that was too small for them. */
+async function assertAllAfterFull(read: () => string, lines: readonly string[]): Promise<void> {
+  let text = read();
+  assert.ok(text.length < lines.length * 100, 'the pipe was full');
+  await until(() => {
+    text += read();
+    return text.length >= lines.length * 100;
+  }, 'all lines');
+  assert.equal(text, lines.join(''));
+}
+
+/** Reads from a pipe until its writer has told that there is room again, and then what it still holds. */
+async function readRest(
+  read: () => string,
+  writer: { flushSync(): void },
+  events: readonly unknown[],
+): Promise<string> {
+  let text = '';
+  await until(() => {
+    text += read();
+    return events.length > 0;
+  }, 'room again');
+  writer.flushSync();
+  await until(() => {
+    const more = read();
+    writer.flushSync();
+    text += more;
+    return more === '';
+  }, 'the rest');
+  return text;
+}
+
 describe('LineWriter behind a buffer', () => {
   it('writes whole lines in chunks of at most 4,096 bytes', (t) => {
     const { fd, read } = pipe(t);
@@ -97,13 +129,7 @@ describe('LineWriter behind a buffer', () => {
     const lines = numbered(5000);
     for (const line of lines) writer.write(line);
     writer.flushSync();
-    let text = read();
-    assert.ok(text.length < lines.length * 100, 'the pipe was full');
-    await until(() => {
-      text += read();
-      return text.length >= lines.length * 100;
-    }, 'all lines');
-    assert.equal(text, lines.join(''));
+    await assertAllAfterFull(read, lines);
     assert.deepEqual(events, []);
   });
 
@@ -113,18 +139,7 @@ describe('LineWriter behind a buffer', () => {
     const writer = buffered(new LineWriter(fd, { onTrouble: (event) => events.push(event) }));
     const lines = numbered(30_000);
     for (const line of lines) writer.write(line);
-    let text = '';
-    await until(() => {
-      text += read();
-      return events.length > 0;
-    }, 'room again');
-    writer.flushSync();
-    await until(() => {
-      const more = read();
-      writer.flushSync();
-      text += more;
-      return more === '';
-    }, 'the rest');
+    const text = await readRest(read, writer, events);
     const { lost } = events[0] as { lost: number };
     assert.ok(lost > 10_000, `${lost}`);
     assert.equal(text.split('\n').length - 1, lines.length - lost);
@@ -184,13 +199,7 @@ describe('LineWriter', () => {
     // More than a pipe takes, less than may wait.
     const lines = numbered(5000);
     for (const line of lines) writer.write(line);
-    let text = read();
-    assert.ok(text.length < lines.length * 100, 'the pipe was full');
-    await until(() => {
-      text += read();
-      return text.length >= lines.length * 100;
-    }, 'all lines');
-    assert.equal(text, lines.join(''));
+    await assertAllAfterFull(read, lines);
     assert.deepEqual(events, []);
   });
 
@@ -214,18 +223,7 @@ describe('LineWriter', () => {
     const writer = new LineWriter(fd, { onTrouble: (event) => events.push(event) });
     const lines = numbered(30_000);
     for (const line of lines) writer.write(line);
-    let text = '';
-    await until(() => {
-      text += read();
-      return events.length > 0;
-    }, 'room again');
-    writer.flushSync();
-    await until(() => {
-      const more = read();
-      writer.flushSync();
-      text += more;
-      return more === '';
-    }, 'the rest');
+    const text = await readRest(read, writer, events);
     const { lost } = events[0] as { lost: number };
     assert.ok(lost > 10_000, `${lost}`);
     assert.equal(text, lines.slice(0, lines.length - lost).join(''));

@@ -37,12 +37,15 @@ const withoutLogger: Server = {
   start: (site) => start(site, 'off', { APP_LOGGER: 'off' }),
 };
 
+/** How long the slow app takes to load, in seconds. */
+const SLOW = 3;
+
 const withSlowApp: Server = {
   ...fasticorn,
   id: 'fasticorn-slow-app',
   title: 'fasticorn, slow app',
-  note: 'for an app that takes 3 s to load',
-  start: (site) => start(site, join(site.directory, 'access.log'), { APP_LOADS: '3' }),
+  note: `for an app that takes ${SLOW} s to load`,
+  start: (site) => start(site, join(site.directory, 'access.log'), { APP_LOADS: `${SLOW}` }),
 };
 
 /** @param env for the app. */
