@@ -195,6 +195,7 @@ describe('only', () => {
       'arbiter/worker-handle.ts',
       'http.ts',
       'launch.ts',
+      'worker/idle-memory.ts',
       'worker/inspector.ts',
       'worker/v8-tuning.ts',
     ]);

@@ -38,12 +38,14 @@ const lines: Server = {
   start: prefork('fastify-lines'),
 };
 
+const { atReady, onceServing } = flagsFor(process.versions.v8, process.execArgv, false);
+
 const tuned: Server = {
   ...bareFastify,
   id: 'bare-fastify-tuned',
   title: 'bare Fastify with V8 set as by fasticorn',
   note: 'the most that a server can do for such an app, if it costs nothing itself',
-  start: prefork('fastify', flagsFor(process.versions.v8, process.execArgv, false)),
+  start: prefork('fastify', [...atReady, ...onceServing]),
 };
 
 const alone: Server = {

@@ -9,7 +9,7 @@ import type { Connections } from './connections.ts';
 
 export interface KeepAlive {
   connections: Pick<Connections, 'endUnused'>;
-  /** Seconds that an unused connection stays open; 0 for any time. */
+  /** Seconds that an unused connection stays open. */
   keepAlive: number;
 }
 
@@ -18,7 +18,6 @@ export interface KeepAlive {
  * most. It keeps no process alive.
  */
 export function enforceKeepAlive({ connections, keepAlive }: KeepAlive): void {
-  if (keepAlive === 0) return;
   setInterval(() => connections.endUnused(keepAlive * 1000), Math.min(5000, keepAlive * 250)).unref();
 }
 

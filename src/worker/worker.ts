@@ -23,6 +23,7 @@ import type { Entrance } from './entrance.ts';
 import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
+import { tendHeap } from './idle-memory.ts';
 import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
 import { enforceKeepAlive, takeOverKeepAlive } from './keep-alive.ts';
 import type { Listening } from './listening.ts';
@@ -35,7 +36,7 @@ import { deferRequestLoggers } from './request-loggers.ts';
 import { enforceRequestTimeout } from './request-timeout.ts';
 import { surviveClosedPipes } from './standard-streams.ts';
 import { typeScriptHint } from './typescript-hint.ts';
-import { tuneV8 } from './v8-tuning.ts';
+import { flagsFor, tellV8 } from './v8-tuning.ts';
 
 surviveClosedPipes();
 
@@ -159,15 +160,18 @@ class Worker {
     if (config.watch) reportLoaded();
     report({ type: 'ready', shape: app.shape });
     // Not before the app is loaded: from then on V8 compiles anew what Node loads of its own.
-    tuneV8(isMemoryLimited);
+    const { atReady, onceServing } = flagsFor(process.versions.v8, process.execArgv, isMemoryLimited);
+    tellV8(atReady);
     if (this.#early) void this.#leave(this.#early);
     const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
+    const tend = onceServing.length > 0 && tendHeap({ onServing: () => tellV8(onceServing) });
     startHeartbeat({
       connections,
       every: beatEvery(config.timeout),
       send: (beat) => {
         report({ type: 'beat', beat });
         guardInspector();
+        if (tend && !this.#drain) tend(beat);
       },
     });
   }
