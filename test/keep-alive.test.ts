@@ -128,6 +128,17 @@ describe('For --keep-alive nobody closes', () => {
     await until(() => idle.answers === 2, 'another answer');
   });
 
+  it('a connection for which a request has lifted that limit, also when another one is behind it', async (t) => {
+    const { connect } = await begin(t, { name: 'silence.mjs', seconds: 7, env: { SILENCE: '500' } });
+    const connection = await connect();
+    connection.get('/');
+    await until(() => connection.answers === 1, 'the first answer');
+    connection.get('/patient');
+    connection.get('/');
+    await until(() => connection.answers === 3 || connection.ended, 'the answers');
+    assert.equal(connection.answers, 3);
+  });
+
   it('a WebSocket on a connection that had other requests before', async (t) => {
     const { connect } = await begin(t);
     const connection = await connect();
