@@ -228,6 +228,7 @@ export const experiments: readonly Experiment[] = [
     id: 'limits',
     title: 'What the load generator and nginx can do',
     baseline: 'nginx-return',
+    rounds: 6,
     entries: [
       row('nginx-return'),
       row('nginx-return', { as: 'tcp', variant: 'TCP', path: 'tcp' }),

@@ -7,8 +7,8 @@ import { hasProc, proportionalMemory, residentMemory } from '../proc.ts';
 import { withLive } from '../site.ts';
 import { RowBuilder } from './row-builder.ts';
 
-/** How long a server is left alone after its start, in milliseconds. */
-const SETTLE = 1_000;
+/** How long servers are left alone after the start of the last, in milliseconds. */
+const SETTLE = 2_000;
 /** How long it gets requests, in milliseconds. */
 const LOADED = 1_500;
 const MIB = 2 ** 20;
@@ -25,7 +25,7 @@ const metrics: readonly Metric[] = [
 export const memory: Measurement = {
   metrics,
   missing: () => (hasProc ? undefined : 'memory of processes is in /proc, which is Linux only'),
-  estimate: ({ rounds }) => rounds * 2.4,
+  estimate: ({ rounds }) => rounds * 2.5,
   async measure(experiment, bench) {
     const rows = new Map<Entry, RowBuilder>();
     for (let round = 0; round < experiment.rounds; round++) {
