@@ -4,26 +4,28 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { machine } from '../src/machine.ts';
 import { tendHeap } from '../src/worker/idle-memory.ts';
 import { flagsFor } from '../src/worker/v8-tuning.ts';
 import { controlOf, statusOf } from './support/control.ts';
+import { fetchFrom } from './support/http.ts';
 import { app, startServer, until } from './support/server.ts';
 
 const MIB = 2 ** 20;
-const IDLE = { requests: 0, inFlight: 0, heap: 12 * MIB };
+const IDLE = { connections: 0, utilization: 0.002, heap: 12 * MIB };
+const BUSY = { connections: 1, utilization: 0.3 };
 
 /** What happens at these beats: `-` for nothing. */
 function after(beats: Partial<typeof IDLE>[]): string {
   let now = '';
+  const say = (what: string) => () => {
+    now += `${what} `;
+  };
   const tend = tendHeap({
-    onServing: () => {
-      now += 'serving ';
-    },
-    collect: () => {
-      now += 'collect ';
-    },
+    onCollected: say('collected'),
+    onServing: say('serving'),
+    collect: say('collect'),
   });
   return beats
     .map((beat) => {
@@ -36,34 +38,63 @@ function after(beats: Partial<typeof IDLE>[]): string {
 
 describe('the heap of a worker', () => {
   it('is collected once, at the second beat', () => {
-    assert.equal(after([{}, {}, {}, {}]), '- collect - -');
+    assert.equal(after([{}, {}, {}, {}]), '- collect collected - -');
   });
 
-  it('is collected only when no request has to wait for that', () => {
-    assert.equal(after([{}, { requests: 1, inFlight: 1 }, { requests: 1 }, {}]), '- - collect -');
+  it('is collected only when it is at rest, and nobody is connected', () => {
+    assert.equal(after([{}, { connections: 1 }, { utilization: 0.2 }, {}]), '- - - collect collected');
   });
 
   it('is let be once the worker has served, which is told once', () => {
-    assert.equal(
-      after([{}, { requests: 99, inFlight: 1 }, { requests: 100 }, { requests: 100 }]),
-      '- - serving -',
-    );
-    assert.equal(after([{ requests: 100 }, { requests: 100 }]), 'serving -');
-    assert.equal(after([{}, {}, { requests: 100 }, { requests: 200 }]), '- collect serving -');
+    assert.equal(after([{}, BUSY, BUSY, BUSY, {}]), '- - serving - -');
+    assert.equal(after([{}, {}, BUSY, BUSY]), '- collect collected - serving');
+  });
+
+  it('is none of a worker that has served for having been loaded', () => {
+    assert.equal(after([{ utilization: 1 }, {}]), '- collect collected');
   });
 
   it('is let be where it is large', () => {
-    assert.equal(after([{}, { heap: 25 * MIB }, {}, { requests: 100 }]), '- - - serving');
+    assert.equal(after([{}, { heap: 24 * MIB + 1 }, {}, BUSY, BUSY]), '- - - - serving');
+    assert.equal(after([{}, { heap: 24 * MIB }]), '- collect collected');
+  });
+});
+
+const flags = flagsFor(process.versions.v8, process.execArgv, machine().memory !== undefined);
+const skip = flags.onceServing.length === 0 && 'here it is left to V8';
+
+describe('a worker that has loaded its app', { skip, concurrency: 3 }, () => {
+  /** Starts one whose app leaves something behind, and says which flags are set. */
+  async function start(t: TestContext, args: string[] = [], env = {}) {
+    const options = ['-w', '1', '--app-type', 'listener', ...args];
+    const server = await startServer(t, app('littering.mjs'), options, { env });
+    await until(() => existsSync(controlOf(server)), 'the control socket');
+    const worker = async () => (await statusOf(server)).workers[0];
+    // With what is left behind it has 15 MiB, without that 6.
+    const isSmall = async () => ((await worker())?.heap ?? Number.POSITIVE_INFINITY) < 11 * MIB;
+    const told = async () => (await fetchFrom({ socketPath: server.socket }, '/')).json<string[]>();
+    return { server, isSmall, told };
+  }
+
+  it('gives back what that has left behind, and leaves no trace', async (t) => {
+    const { isSmall, told } = await start(t);
+    await until(isSmall, 'less');
+    const trace = ['--expose-gc', '--no-expose-gc'];
+    assert.deepEqual(await told(), [...flags.atReady, ...trace, ...flags.onceCollected]);
   });
 
-  const { onceServing } = flagsFor(process.versions.v8, process.execArgv, machine().memory !== undefined);
-  const skip = onceServing.length === 0 && 'here it is left to V8';
-  it('shrinks by what loading the app has left', { skip }, async (t) => {
-    const server = await startServer(t, app('littering.mjs'), ['-w', '1', '--app-type', 'listener']);
-    // With the litter it has 15 MiB, without it 6.
-    const isSmall = async () =>
-      (await statusOf(server)).workers.some(({ heap = Infinity }) => heap < 11 * MIB);
-    await until(() => existsSync(controlOf(server)), 'the control socket');
+  it('does so with the gc that its Node was told to show, which it leaves there', async (t) => {
+    const { isSmall, told } = await start(t, ['--node-options', '--expose-gc']);
     await until(isSmall, 'less');
+    assert.deepEqual(await told(), [...flags.atReady, ...flags.onceCollected]);
+  });
+
+  it('serves on where the app lets nobody change flags', async (t) => {
+    const { server, told } = await start(t, [], { NO_FLAGS: '1' });
+    const before = server.workers();
+    const beats = async () => (await statusOf(server)).workers[0]?.age ?? 0;
+    await until(async () => (await beats()) > 3, 'some beats');
+    assert.ok(Array.isArray(await told()));
+    assert.deepEqual(server.workers(), before);
   });
 });

@@ -38,6 +38,7 @@ const lines: Server = {
   start: prefork('fastify-lines'),
 };
 
+// As under load: the others are for a worker that was collected at rest.
 const { atReady, onceServing } = flagsFor(process.versions.v8, process.execArgv, false);
 
 const tuned: Server = {

@@ -4,53 +4,73 @@
  */
 import type { Beat } from '../protocol.ts';
 
-/** A worker that has answered as many has compiled code worth keeping, in requests. */
-const SERVED = 100;
-/** The beat that may find a worker idle: the one before is sent as soon as it is ready. */
-const FIRST = 2;
-/** A larger heap was collected while it grew; and it would stop the worker for long, 3 ms for each MiB. In bytes. */
+/** The beat that may find a worker at rest: the one before is sent as soon as it is ready. */
+const SECOND = 2;
+/** The event loop of a worker at rest is busy for no more of the time between two beats. */
+const QUIET = 0.1;
+/** A worker whose event loop has been busy for so many times that time has compiled code worth keeping. */
+const WORKED = 0.5;
+/** Collecting stops a worker for 2 to 3 ms for each MiB that is alive. In bytes. */
 const LARGE = 24 * 2 ** 20;
 
 export interface IdleMemory {
-  /** Called once, when the worker has served: it is to keep V8 from collecting at rest, which this collection may bring about. */
+  /** Called when the heap was collected. */
+  onCollected(): void;
+  /**
+   * Called once, when the worker has served: to keep V8 from collecting at rest from then on. It would, some time after
+   * this collection as after each of its own.
+   */
   onServing(): void;
   /** In place of asking V8. */
   collect?(): void;
 }
 
 /**
- * Has V8 collect a small heap once, at the first beat at which that delays nobody. Larger ones are V8's own business,
- * which collects them bit by bit while there is little to do.
+ * Has V8 collect a small heap once, at the first beat that finds the worker at rest and without a connection. Whoever
+ * connects just then waits.
  *
  * @returns what is to be told of each beat.
  */
 export function tendHeap({
+  onCollected,
   onServing,
   collect = collectEverything,
-}: IdleMemory): (beat: Pick<Beat, 'requests' | 'inFlight' | 'heap'>) => void {
+}: IdleMemory): (beat: Pick<Beat, 'connections' | 'utilization' | 'heap'>) => void {
   let beats = 0;
-  let hasServed = false;
-  let isDone = false;
-  return ({ requests, inFlight, heap }) => {
-    if (hasServed) return;
-    if (requests >= SERVED) {
-      hasServed = true;
-      onServing();
-      return;
+  let worked = 0;
+  let isDecided = false;
+  return ({ connections, utilization, heap }) => {
+    // What the first one tells of is loading.
+    if (++beats < SECOND || worked >= WORKED) return;
+    worked += utilization;
+    if (worked >= WORKED) onServing();
+    else if (!isDecided && connections === 0 && utilization <= QUIET) {
+      isDecided = true;
+      if (heap > LARGE) return;
+      collect();
+      onCollected();
     }
-    if (isDone || ++beats < FIRST || inFlight > 0) return;
-    isDone = true;
-    if (heap <= LARGE) collect();
   };
 }
 
 function collectEverything(): void {
   const { setFlagsFromString } = process.getBuiltinModule('node:v8');
-  const isExposed = 'gc' in globalThis;
-  setFlagsFromString('--expose-gc');
-  // Not the app's own `gc`, which may be anything.
-  const gc: NodeJS.GCFunction = process.getBuiltinModule('node:vm').runInNewContext('gc');
-  if (!isExposed) setFlagsFromString('--no-expose-gc');
-  // Any other kind gives no memory back to the system.
-  gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  // A new context has V8's own, where there is one, and not what the app may have made of it.
+  const find = (): NodeJS.GCFunction | undefined =>
+    process.getBuiltinModule('node:vm').runInNewContext('globalThis.gc');
+  try {
+    let gc = find();
+    if (!gc) {
+      setFlagsFromString('--expose-gc');
+      try {
+        gc = find();
+      } finally {
+        setFlagsFromString('--no-expose-gc');
+      }
+    }
+    // Collections of other kinds were seen to give nothing back to the system.
+    gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  } catch {
+    // An app that has replaced one of these functions is not to be broken by that.
+  }
 }

@@ -13,8 +13,8 @@ interface Tuning {
   readonly before?: number;
   /** Whether it takes memory, which there may be too little of. */
   readonly takesMemory?: boolean;
-  /** Whether it is for a worker that has served, and not for one that has only loaded its app. */
-  readonly onceServing?: boolean;
+  /** When it is told: when the heap was collected at rest, or when the worker has served. By default at once. */
+  readonly when?: 'onceCollected' | 'onceServing';
 }
 
 export const TUNINGS: readonly Tuning[] = [
@@ -42,21 +42,23 @@ export const TUNINGS: readonly Tuning[] = [
    */
   { flag: '--external-memory-accounted-in-global-limit', since: 14, before: 14.8, takesMemory: true },
   /**
-   * After some seconds with little to do V8 may collect the whole heap, to give memory back. If no connection is open just
+   * After some time with little to do V8 may collect the whole heap, to give memory back. If no connection is open just
    * then, the shapes of all that belongs to one go as well, and with them the code that was compiled for these shapes: the
    * next requests cost two to three times as much, for the first two seconds of load. This is how often it may do so.
    */
-  { flag: '--memory-reducer-gc-count=0', since: 14, takesMemory: true, onceServing: true },
+  { flag: '--memory-reducer-gc-count=0', since: 14, takesMemory: true, when: 'onceServing' },
   /**
-   * Where the heap was collected at rest, new objects have little room, which V8 doubles only when most of what is there
-   * survives: never, with requests. They were collected three times as often as without the rest, for 2 % of the CPU time.
+   * A heap that was collected at rest has little room for new objects, which V8 doubles when what survives adds up to more
+   * than that: with requests that takes long. They were collected three times as often as without the rest, for 2 % of the
+   * CPU time. With this they have the room that they had before, or twice as much.
    */
-  { flag: '--semi-space-growth-factor=8', since: 14, takesMemory: true },
+  { flag: '--semi-space-growth-factor=8', since: 14, takesMemory: true, when: 'onceCollected' },
 ];
 
 /** What is to be told at which time. */
 export interface Flags {
   atReady: string[];
+  onceCollected: string[];
   onceServing: string[];
 }
 
@@ -82,9 +84,13 @@ export function flagsFor(version: string, own: readonly string[], isMemoryLimite
     ({ flag, since, before = Number.POSITIVE_INFINITY, takesMemory = false }) =>
       v8 >= since && v8 < before && !decided.has(nameOf(flag)) && !(takesMemory && isMemoryLimited),
   );
-  const told = (later: boolean) =>
-    wanted.filter(({ onceServing = false }) => onceServing === later).map(({ flag }) => flag);
-  return { atReady: told(false), onceServing: told(true) };
+  const told = (time: keyof Flags) =>
+    wanted.filter(({ when = 'atReady' }) => when === time).map(({ flag }) => flag);
+  return {
+    atReady: told('atReady'),
+    onceCollected: told('onceCollected'),
+    onceServing: told('onceServing'),
+  };
 }
 
 /** What a flag is about, however it is written. */

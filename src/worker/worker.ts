@@ -160,18 +160,27 @@ class Worker {
     if (config.watch) reportLoaded();
     report({ type: 'ready', shape: app.shape });
     // Not before the app is loaded: from then on V8 compiles anew what Node loads of its own.
-    const { atReady, onceServing } = flagsFor(process.versions.v8, process.execArgv, isMemoryLimited);
+    const { atReady, onceCollected, onceServing } = flagsFor(
+      process.versions.v8,
+      process.execArgv,
+      isMemoryLimited,
+    );
     tellV8(atReady);
     if (this.#early) void this.#leave(this.#early);
     const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
-    const tend = onceServing.length > 0 && tendHeap({ onServing: () => tellV8(onceServing) });
+    // After a collection of ours V8 has more of its own, and without these flags at a time when they cost.
+    const letsHeapBe = onceServing.length > 0;
+    const tend = tendHeap({
+      onCollected: () => tellV8(onceCollected),
+      onServing: () => tellV8(onceServing),
+    });
     startHeartbeat({
       connections,
       every: beatEvery(config.timeout),
       send: (beat) => {
         report({ type: 'beat', beat });
         guardInspector();
-        if (tend && !this.#drain) tend(beat);
+        if (letsHeapBe && !this.#drain) tend(beat);
       },
     });
   }
