@@ -3,12 +3,11 @@
  * has been compiled for it.
  */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { machine } from '../src/machine.ts';
 import { tendHeap } from '../src/worker/idle-memory.ts';
 import { flagsFor } from '../src/worker/v8-tuning.ts';
-import { controlOf, statusOf } from './support/control.ts';
+import { settled, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { app, startServer, until } from './support/server.ts';
 
@@ -68,7 +67,7 @@ describe('a worker that has loaded its app', { skip }, () => {
   async function start(t: TestContext, args: string[] = [], env = {}) {
     const options = ['-w', '1', '--app-type', 'listener', ...args];
     const server = await startServer(t, app('littering.mjs'), options, { env });
-    await until(() => existsSync(controlOf(server)), 'the control socket');
+    await settled(server, 1);
     const worker = async () => (await statusOf(server)).workers[0];
     // With what is left behind it has 15 MiB, without that 6.
     const isSmall = async () => ((await worker())?.heap ?? Number.POSITIVE_INFINITY) < 11 * MIB;
@@ -77,7 +76,7 @@ describe('a worker that has loaded its app', { skip }, () => {
       (await fetchFrom({ socketPath: server.socket }, '/'))
         .json<string[]>()
         .filter((flag) => !flags.onceServing.includes(flag));
-    return { server, isSmall, told };
+    return { server, worker, isSmall, told };
   }
 
   it('gives back what that has left behind, and leaves no trace', async (t) => {
@@ -94,10 +93,9 @@ describe('a worker that has loaded its app', { skip }, () => {
   });
 
   it('serves on where the app lets nobody change flags', async (t) => {
-    const { server, told } = await start(t, [], { NO_FLAGS: '1' });
+    const { server, worker, told } = await start(t, [], { NO_FLAGS: '1' });
     const before = server.workers();
-    const beats = async () => (await statusOf(server)).workers[0]?.age ?? 0;
-    await until(async () => (await beats()) > 3, 'some beats');
+    await until(async () => ((await worker())?.age ?? 0) > 3, 'some beats');
     assert.ok(Array.isArray(await told()));
     assert.deepEqual(server.workers(), before);
   });

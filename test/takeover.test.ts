@@ -251,6 +251,7 @@ describe('a takeover in which one dies leaves the other one serving', { concurre
       const isBack = async () => (await answers()) && (await pidInOffice(old)) === old.pid;
       await until(async () => hasGone() || (await isBack()), 'the old one');
       if (hasGone()) break;
+      assert(old.workers().includes((await pidThatAnswers(old))!));
     }
     await enough();
   });

@@ -7,9 +7,9 @@ import { hasProc, proportionalMemory, residentMemory } from '../proc.ts';
 import { withLive } from '../site.ts';
 import { RowBuilder } from './row-builder.ts';
 
-/** How long servers are left alone after the start of the last, in milliseconds. */
+/** How long servers are left alone after the start of the last, in milliseconds: fasticorn gives memory back after one second. */
 const SETTLE = 2_000;
-/** How long it gets requests, in milliseconds. */
+/** How long each gets requests, in milliseconds. */
 const LOADED = 1_500;
 const MIB = 2 ** 20;
 

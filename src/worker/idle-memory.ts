@@ -3,6 +3,7 @@
  * be. Knows from the beats when that is, and how V8 is asked; which flags V8 is told is known to `v8-tuning.ts`.
  */
 import type { Beat } from '../protocol.ts';
+import { tellV8 } from './v8-tuning.ts';
 
 /** The beat that may find a worker at rest: the one before is sent as soon as it is ready. */
 const SECOND = 2;
@@ -54,18 +55,17 @@ export function tendHeap({
 }
 
 function collectEverything(): void {
-  const { setFlagsFromString } = process.getBuiltinModule('node:v8');
   // A new context has V8's own, where there is one, and not what the app may have made of it.
   const find = (): NodeJS.GCFunction | undefined =>
     process.getBuiltinModule('node:vm').runInNewContext('globalThis.gc');
   try {
     let gc = find();
     if (!gc) {
-      setFlagsFromString('--expose-gc');
+      tellV8(['--expose-gc']);
       try {
         gc = find();
       } finally {
-        setFlagsFromString('--no-expose-gc');
+        tellV8(['--no-expose-gc']);
       }
     }
     // Collections of other kinds were seen to give nothing back to the system.

@@ -14,7 +14,7 @@ interface Tuning {
   /** Whether it takes memory, which there may be too little of. */
   readonly takesMemory?: boolean;
   /** When it is told: when the heap was collected at rest, or when the worker has served. By default at once. */
-  readonly when?: 'onceCollected' | 'onceServing';
+  readonly when?: keyof Flags;
 }
 
 export const TUNINGS: readonly Tuning[] = [
