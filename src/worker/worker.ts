@@ -9,7 +9,7 @@ import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { inodeOf, removeIfSame, sameInode } from '../inode.ts';
 import { type OpenAccessLog, type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
-import { type AppSpec, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
+import { type AppSpec, type Beat, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { IDLE_GRACE } from '../timing.ts';
 import { setTrustProxy } from '../trust-proxy.ts';
 import { accessLine, logUpgrade, logUpgrades, noted, remember } from './access-log.ts';
@@ -107,15 +107,58 @@ class Worker {
   }
 
   async #start(): Promise<void> {
-    const { config, sockets, worker, isMemoryLimited = true } = this.#order;
+    const { config } = this.#order;
+    const { keepAlive, gracefulTimeout } = config;
     this.#accessLog = openAccessLog(config, this.#log.logger);
     const lines = this.#accessLog?.lines;
     const entrance = await entranceFor(this.#order, this.#log);
-    const { keepAlive } = config;
     const onOver = lines && accessLine(lines);
     const connections = new Connections({ onOver, arrivals: entrance, keepAlive });
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
-    const adoption = new Adoption({
+    const adoption = this.#adopt(connections, entrance);
+    const app = await load(this.#order, adoption, this.#log);
+    await app.listen();
+    const server = await adoption.listening;
+    // An app that stops listening wants to go.
+    server.once('close', () => {
+      if (!this.#drain) report({ type: 'asked-to-leave' });
+    });
+    const listening = await adoption.accepting();
+    const closeApp = () => this.#closeApp(app, server);
+    this.#serving = {
+      listening,
+      connections,
+      closeApp,
+      gracefulTimeout,
+      stopListening: () => adoption.close(),
+      // Nobody is to see old code once the new one serves, and a browser asks again by itself.
+      idleGrace: config.watch ? 0 : IDLE_GRACE,
+      onSilent: () => report({ type: 'silent' }),
+    };
+    enforceKeepAlive({ connections, keepAlive });
+    if (config.requestTimeout > 0)
+      enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
+    if (config.watch) reportLoaded();
+    report({ type: 'ready', shape: app.shape });
+    const tend = tuneV8(this.#order);
+    if (this.#early) void this.#leave(this.#early);
+    const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
+    startHeartbeat({
+      connections,
+      every: beatEvery(config.timeout),
+      send: (beat) => {
+        report({ type: 'beat', beat });
+        guardInspector();
+        if (!this.#drain) tend(beat);
+      },
+    });
+  }
+
+  /** Sees to it that what the app makes listen accepts on our sockets, and is watched. */
+  #adopt(connections: Connections, entrance: Entrance | undefined): Adoption {
+    const { config, sockets, worker } = this.#order;
+    const lines = this.#accessLog?.lines;
+    return new Adoption({
       ...{ sockets, backlog: config.backlog, adopt: config.adopt, isFirst: worker === 1 },
       note: (text) => this.#log.logger.info(text),
       prepare: (server, addresses, isBound) => {
@@ -132,55 +175,6 @@ class Worker {
           upgrade: (request, socket) => lines && logUpgrade(request, socket, lines),
         });
         if (addresses[0] && isBound) entrance?.guard(server, addresses[0]);
-      },
-    });
-    const app = await load(this.#order, adoption, this.#log);
-    await app.listen();
-    const server = await adoption.listening;
-    // An app that stops listening wants to go.
-    server.once('close', () => {
-      if (!this.#drain) report({ type: 'asked-to-leave' });
-    });
-    const listening = await adoption.accepting();
-    const closeApp = () => this.#closeApp(app, server);
-    const { gracefulTimeout } = config;
-    this.#serving = {
-      listening,
-      connections,
-      closeApp,
-      gracefulTimeout,
-      stopListening: () => adoption.close(),
-      // Nobody is to see old code once the new one serves, and a browser asks again by itself.
-      idleGrace: config.watch ? 0 : IDLE_GRACE,
-      onSilent: () => report({ type: 'silent' }),
-    };
-    enforceKeepAlive({ connections, keepAlive });
-    if (config.requestTimeout > 0)
-      enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
-    if (config.watch) reportLoaded();
-    report({ type: 'ready', shape: app.shape });
-    // Not before the app is loaded: from then on V8 compiles anew what Node loads of its own.
-    const { atReady, onceCollected, onceServing } = flagsFor(
-      process.versions.v8,
-      process.execArgv,
-      isMemoryLimited,
-    );
-    tellV8(atReady);
-    if (this.#early) void this.#leave(this.#early);
-    const guardInspector = config.inspect ? () => {} : inspectorGuard((text) => this.#log.logger.warn(text));
-    // After a collection of ours V8 has more of its own, and without these flags at a time when they cost.
-    const letsHeapBe = onceServing.length > 0;
-    const tend = tendHeap({
-      onCollected: () => tellV8(onceCollected),
-      onServing: () => tellV8(onceServing),
-    });
-    startHeartbeat({
-      connections,
-      every: beatEvery(config.timeout),
-      send: (beat) => {
-        report({ type: 'beat', beat });
-        guardInspector();
-        if (letsHeapBe && !this.#drain) tend(beat);
       },
     });
   }
@@ -346,6 +340,23 @@ function prepare(server: net.Server, addresses: readonly Address[], config: Conf
     );
   identifyPeers(server as Server, addresses, config.forwardedAllowIps);
   takeOverKeepAlive(server as Server);
+}
+
+/**
+ * Has V8 do as suits a server. Not before the app is loaded: from then on V8 compiles anew what Node loads of its own.
+ *
+ * @returns what is to be told of each beat.
+ */
+function tuneV8({ isMemoryLimited = true }: StartOrder): (beat: Beat) => void {
+  const { v8 } = process.versions;
+  const { atReady, onceCollected, onceServing } = flagsFor(v8, process.execArgv, isMemoryLimited);
+  tellV8(atReady);
+  // After a collection of ours V8 has more of its own, and without these flags at a time when they cost.
+  if (onceServing.length === 0) return () => {};
+  return tendHeap({
+    onCollected: () => tellV8(onceCollected),
+    onServing: () => tellV8(onceServing),
+  });
 }
 
 /** Says why the worker cannot serve, and ends. */
