@@ -2,7 +2,7 @@
  * The benchmark of fasticorn: `npm run bench`. Takes what is asked for, has it measured, and shows it: progress goes to
  * standard error, tables to standard output. What there is to measure is in `plan.ts`.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { stepAside } from './cpus.ts';
 import { machine, versions } from './machine.ts';
@@ -37,24 +37,33 @@ async function main(options: Options): Promise<void> {
   if (options.list) return list();
   const wanted = chosen(experiments, options);
   if (wanted.length === 0) throw new UsageError('None of these experiments has any of these servers.');
+  // A part of it is not to take the place of the whole.
+  const isWhole = options.full && !options.only && !options.servers;
+  const file = options.output ?? (isWhole ? join(import.meta.dirname, 'results/full.json') : undefined);
+  if (file !== undefined) refuseUnwritable(file);
   console.error(`This takes about ${duration(estimate(wanted))}.`);
   stepAside();
   const begin = performance.now();
   const results: Results = {
     command: commandOf(process.argv.slice(2)),
     date: new Date().toISOString(),
-    ...{ machine: machine(), versions: versions() },
+    machine: machine(),
+    versions: versions(),
     ...(await run(wanted, servers, progress)),
   };
-  // A part of it is not to take the place of the whole.
-  const isWhole = options.full && !options.only && !options.servers;
-  const file = options.output ?? (isWhole ? join(import.meta.dirname, 'results/full.json') : undefined);
-  if (file !== undefined) {
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
-  }
+  if (file !== undefined) writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
   console.log(`${plainTables(results)}\n`);
   console.error(`It took ${duration((performance.now() - begin) / 1000)}.`);
+}
+
+/** Not to be found out when all is measured. What is there stays until then. */
+function refuseUnwritable(file: string): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    appendFileSync(file, '');
+  } catch (error) {
+    throw new UsageError(`--output ${file} cannot be written: ${(error as Error).message}`);
+  }
 }
 
 /** What reproduces the figures, wherever they are written. */

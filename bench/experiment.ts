@@ -45,12 +45,13 @@ export interface Experiment {
   rounds: number;
   /**
    * How often all servers are started anew during a full run of a load; once unless it is said. V8 compiles every process
-   * in a way of its own, which makes up to a tenth of a difference between two of the same server.
+   * in a way of its own, which makes up to a tenth of a difference between two of the same server: rounds of one start are
+   * nearer to each other than to the truth.
    */
   starts?: number;
   /**
-   * How long each server is warmed up for a load, in seconds: until compilers have done most of their work, which two
-   * workers on a CPU take three seconds for, and five where more is to be compiled.
+   * How long each server is warmed up for a load, in seconds for each of its workers, as they share a CPU: until compilers
+   * have done most of their work.
    */
   warmUp?: number;
   /** How long a slice of a full run takes, in seconds. */
@@ -75,7 +76,7 @@ export interface Measurement {
   metrics: readonly Metric[];
   /** Why it cannot be done here, such as for want of h2load; undefined if it can. */
   missing(): string | undefined;
-  /** About how long one row of an experiment takes, in seconds. */
+  /** About how long an experiment takes, in seconds. */
   estimate(experiment: Experiment): number;
   /** Measures all rows; those that cannot be had are left out, and told to `bench.absent`. */
   measure(experiment: Experiment, bench: Bench): Promise<Row[]>;

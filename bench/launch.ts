@@ -10,11 +10,12 @@ import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Endpoint } from './model.ts';
 import { isAlive, kin } from './proc.ts';
+import { within } from './within.ts';
 
 /** How long a process may take to end by itself after SIGTERM, in milliseconds. */
 const GRACE = 5_000;
 /** How often an address is asked whether it answers, in milliseconds: what start-up times are exact to. */
-const POLL = 2;
+export const POLL = 2;
 /** How long one answer may take, in milliseconds. */
 const ANSWER_LIMIT = 2_000;
 
@@ -146,6 +147,20 @@ async function wait(
 function tail(log: string): string {
   const text = readFileSync(log, 'utf8').trim();
   return text && `: ${text.slice(-600).replace(/\s+/g, ' ')}`;
+}
+
+/**
+ * Waits until a command is done.
+ *
+ * @throws Error if it takes longer than so many seconds, or does not end with 0; it has been stopped then.
+ */
+export async function untilDone(launched: Launched, seconds: number, what: string): Promise<void> {
+  try {
+    const { code, signal } = await within(seconds, what, launched.exited);
+    if (code !== 0) throw new Error(`${what} ended with ${signal ?? code}${tail(launched.log)}`);
+  } finally {
+    await launched.stop();
+  }
 }
 
 class Process implements Launched {

@@ -25,7 +25,7 @@ export function machine(): Results['machine'] {
 export function versions(): Record<string, string> {
   const all: Record<string, string | undefined> = {
     Node: process.versions.node,
-    fasticorn: ownVersion('package.json'),
+    fasticorn: [ownVersion('package.json'), commit()].filter(Boolean).join(' '),
     Fastify: ownVersion('node_modules/fastify/package.json'),
     'fastify-cli': ownVersion('node_modules/fastify-cli/package.json'),
     PM2: versionOf('pm2'),
@@ -44,6 +44,15 @@ export function versions(): Record<string, string> {
     if (version && version !== all.Node) all[`Node ${major}`] = version;
   }
   return Object.fromEntries(Object.entries(all).filter((pair): pair is [string, string] => Boolean(pair[1])));
+}
+
+/** Of the repository, such as `(1a2b3c4)`, or `(1a2b3c4-dirty)` for one with changes; nothing where there is none. */
+function commit(): string | undefined {
+  const { status, stdout } = spawnSync('git', ['describe', '--always', '--dirty'], {
+    cwd: import.meta.dirname,
+    encoding: 'utf8',
+  });
+  return status === 0 ? `(${stdout.trim()})` : undefined;
 }
 
 /** From a package.json of the repository. */

@@ -22,7 +22,10 @@ export interface Site {
 export interface Running {
   /** All its processes as they are now, by role: masters and managers are `arbiter`, whoever runs the app is `worker`. */
   processes(): { pid: number; role: 'arbiter' | 'worker' }[];
-  /** Replaces all workers by new ones as its operator would, and resolves when that is done; absent if it cannot. */
+  /**
+   * Replaces all workers by new ones as its operator would, and resolves once those serve, or its command has ended;
+   * absent if it cannot.
+   */
   reload?(): Promise<void>;
   /** Ends every process of it, by its id. */
   stop(): Promise<void>;

@@ -34,6 +34,11 @@ const MANAGERS = [
   'watt',
   ...PYTHON,
 ];
+/**
+ * Where it does not matter how connections are shared among workers: there are not so many CPUs, and on a Unix socket one of
+ * two may get them all.
+ */
+const ALONE = { workers: 1 } as const;
 /** Who stands for its kind where all would be too many. */
 const FEW = ['fasticorn', 'bare-fastify', 'bare-http', 'gunicorn-uvicorn'];
 const PAIR = ['fasticorn', 'bare-fastify'];
@@ -45,7 +50,7 @@ const loaded = {
   baseline: 'bare-fastify',
   rounds: 7,
   seconds: 0.7,
-  warmUp: 3.5,
+  warmUp: 1.75,
 } as const;
 
 export const experiments: readonly Experiment[] = [
@@ -53,7 +58,7 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'hello',
     title: 'Hello world, straight to the server',
-    warmUp: 5,
+    warmUp: 2.5,
     entries: rows([
       ...OURS,
       'fasticorn-no-logger',
@@ -91,12 +96,8 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'paths',
     title: 'Hello world by Unix socket and by TCP',
-    entries: variants(PAIR, [
-      {},
-      { as: 'tcp', variant: 'TCP', path: 'tcp' },
-      { as: 'close', variant: 'nginx without a pool', path: 'nginx-close' },
-      { as: 'keepalive', variant: 'nginx with a pool', path: 'nginx-keepalive' },
-    ]),
+    baseline: 'fasticorn-tcp',
+    entries: variants(PAIR, [ALONE, { ...ALONE, as: 'tcp', variant: 'TCP', path: 'tcp' }]),
   },
   {
     ...loaded,
@@ -109,9 +110,11 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'overhead',
     title: 'What fasticorn and its access log cost',
-    rounds: 8,
-    starts: 4,
-    warmUp: 6,
+    // A round for each start.
+    rounds: 6,
+    starts: 6,
+    seconds: 1.4,
+    warmUp: 2.8,
     entries: rows([
       ...OURS,
       'fasticorn-no-logger',
@@ -120,26 +123,26 @@ export const experiments: readonly Experiment[] = [
       'bare-fastify-silent',
       'bare-fastify-lines',
       'bare-fastify-logger',
-      ...CLUSTER,
+      'cluster-round-robin',
     ]),
   },
   {
     ...loaded,
     id: 'json-1k',
     title: '1 KB of JSON',
-    entries: rows(FEW, { workload: 'json-1k' }),
+    entries: rows(FEW, { ...ALONE, workload: 'json-1k' }),
   },
   {
     ...loaded,
     id: 'json-100k',
     title: '100 KB of JSON',
-    entries: rows(FEW, { workload: 'json-100k', connections: 16 }),
+    entries: rows(FEW, { ...ALONE, workload: 'json-100k', connections: 16 }),
   },
   {
     ...loaded,
     id: 'upload',
     title: 'Uploads of 1 MB',
-    entries: rows(FEW, { workload: 'upload-1m', connections: 8 }),
+    entries: rows(FEW, { ...ALONE, workload: 'upload-1m', connections: 8 }),
     // How often V8 collects its heap for buffers goes up and down.
     seconds: 2,
   },
@@ -147,13 +150,13 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'download',
     title: 'Streamed downloads of 10 MB',
-    entries: rows(FEW, { workload: 'download-10m', connections: 4 }),
+    entries: rows(FEW, { ...ALONE, workload: 'download-10m', connections: 4 }),
   },
   {
     ...loaded,
     id: 'wait',
     title: 'A handler that awaits 10 ms',
-    entries: rows([...FEW, 'gunicorn-flask'], { workload: 'wait-10ms', connections: 256 }),
+    entries: rows(FEW, { ...ALONE, workload: 'wait-10ms', connections: 256 }),
   },
   {
     ...loaded,
@@ -162,7 +165,9 @@ export const experiments: readonly Experiment[] = [
     layout: 'together',
     // A request takes 1 ms on average: the workers are busy for 40 % of the time.
     entries: rows(['fasticorn', 'bare-fastify', ...CLUSTER, 'pm2', 'gunicorn-uvicorn'], {
-      ...{ workload: 'mixed', rate: 800, connections: 32 },
+      workload: 'mixed',
+      rate: 800,
+      connections: 32,
     }),
     main: 'p99',
     seconds: 2.5,
@@ -173,7 +178,7 @@ export const experiments: readonly Experiment[] = [
     title: '10,000 idle keep-alive connections beside the load',
     entries: variants(
       [...PAIR, 'cluster-round-robin', 'gunicorn-uvicorn'],
-      [{}, { as: 'idle', variant: '10,000 idle', idle: 10_000 }],
+      [ALONE, { ...ALONE, as: 'idle', variant: '10,000 idle', idle: 10_000 }],
     ),
   },
   {
@@ -181,10 +186,10 @@ export const experiments: readonly Experiment[] = [
     id: 'nodes',
     title: 'Versions of Node',
     entries: [
-      row('bare-fastify'),
+      row('bare-fastify', ALONE),
       ...variants(
         PAIR,
-        NODES.map((node) => ({ as: `node${node}`, variant: `Node ${node}`, node })),
+        NODES.map((node) => ({ ...ALONE, as: `node${node}`, variant: `Node ${node}`, node })),
       ),
     ],
   },
@@ -197,7 +202,8 @@ export const experiments: readonly Experiment[] = [
       ...variants(
         PAIR,
         [1, 2, 4, 8].map((workers) => ({
-          ...{ as: `${workers}-workers`, workers },
+          as: `${workers}-workers`,
+          workers,
           variant: workers === 1 ? '1 worker' : `${workers} workers`,
         })),
       ).filter(({ id }) => id !== 'bare-fastify-2-workers'),
@@ -208,13 +214,14 @@ export const experiments: readonly Experiment[] = [
     id: 'connections',
     title: 'How cost grows with connections',
     entries: [
-      row('bare-fastify', { variant: '64 connections' }),
+      row('bare-fastify', { ...ALONE, variant: '64 connections' }),
       ...variants(PAIR, [
-        { as: '1-connection', variant: '1 connection', connections: 1 },
-        { as: '10-connections', variant: '10 connections', connections: 10 },
-        { as: '100-connections', variant: '100 connections', connections: 100 },
-        { as: '1000-connections', variant: '1,000 connections', connections: 1000 },
+        { ...ALONE, as: '1-connection', variant: '1 connection', connections: 1 },
+        { ...ALONE, as: '10-connections', variant: '10 connections', connections: 10 },
+        { ...ALONE, as: '100-connections', variant: '100 connections', connections: 100 },
+        { ...ALONE, as: '1000-connections', variant: '1,000 connections', connections: 1000 },
         {
+          ...ALONE,
           as: '10000-connections',
           variant: '10,000 connections, 100 of them busy',
           connections: 100,
@@ -258,7 +265,7 @@ export const experiments: readonly Experiment[] = [
     rounds: 3,
     seconds: 0,
     entries: rows([...MANAGERS, 'bare-fastify-silent']),
-    quick: { rounds: 1, rows: ['fasticorn', 'bare-fastify', 'pm2', 'gunicorn-flask'] },
+    quick: { rounds: 2, rows: ['fasticorn', 'bare-fastify', 'pm2', 'gunicorn-flask'] },
   },
   {
     id: 'wakeups',
@@ -289,6 +296,6 @@ export const experiments: readonly Experiment[] = [
       'gunicorn-uvicorn',
       'uvicorn-fastapi',
     ]),
-    quick: { rounds: 1, rows: ['fasticorn', 'pm2', 'gunicorn-flask'] },
+    quick: { rounds: 2, rows: ['fasticorn', 'pm2', 'gunicorn-flask'] },
   },
 ];

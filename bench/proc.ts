@@ -50,10 +50,15 @@ export function residentMemory(pid: number): number {
   return (field(read(`/proc/${pid}/status`), 'VmRSS') ?? 0) * 1024;
 }
 
-/** The same with shared pages divided among those who share them, in bytes; undefined if the kernel does not tell us. */
-export function proportionalMemory(pid: number): number | undefined {
-  const kilobytes = field(read(`/proc/${pid}/smaps_rollup`), 'Pss');
-  return kilobytes === undefined ? undefined : kilobytes * 1024;
+/**
+ * The same in two parts, in bytes: what a process has for itself, and what others have as well, whoever they are. Undefined
+ * if the kernel does not tell us.
+ */
+export function memoryParts(pid: number): { own: number; shared: number } | undefined {
+  const text = read(`/proc/${pid}/smaps_rollup`);
+  const bytes = (kind: string) =>
+    ((field(text, `${kind}_Clean`) ?? 0) + (field(text, `${kind}_Dirty`) ?? 0)) * 1024;
+  return text === '' ? undefined : { own: bytes('Private'), shared: bytes('Shared') };
 }
 
 interface Stat {

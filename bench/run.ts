@@ -11,7 +11,8 @@ import type { Measured, Metric, Results, Server } from './model.ts';
 import type { Options } from './options.ts';
 import { settingOf } from './setting.ts';
 
-const measurements: Record<Kind, Measurement> = { load, startup, memory, wakeups, reload };
+/** By kind. */
+export const measurements: Readonly<Record<Kind, Measurement>> = { load, startup, memory, wakeups, reload };
 
 /** What is to be measured, of all that could be, with rounds and seconds as they are to be; baselines stay. */
 export function chosen(all: readonly Experiment[], options: Options): Experiment[] {
@@ -38,7 +39,7 @@ export function chosen(all: readonly Experiment[], options: Options): Experiment
 export function estimate(experiments: readonly Experiment[]): number {
   return experiments
     .filter(({ kind }) => !measurements[kind].missing())
-    .map((one) => measurements[one.kind].estimate(one) * one.entries.length)
+    .map((one) => measurements[one.kind].estimate(one))
     .reduce((sum, one) => sum + one, 0);
 }
 
@@ -61,7 +62,8 @@ export async function run(
       continue;
     }
     const bench = {
-      ...{ servers, cpus },
+      servers,
+      cpus,
       progress: (text: string) => progress(`${id}: ${text}`),
       // The first reason is the one that matters.
       absent: (what: string, reason: string) => {

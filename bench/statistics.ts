@@ -61,8 +61,13 @@ export function summary(series: Series): Summary | undefined {
   return { median: middle, low, high, spread, unsure: (1.57 * spread) / Math.sqrt(numbers.length) };
 }
 
-/** Whether the rounds are near enough to each other, or enough of them, to be summed up in one number. */
+/** Whether the rounds are near enough to each other, or enough of them, to be summed up in one number. One alone is not. */
 export function agree(series: Series): boolean {
   const all = summary(series);
-  return all !== undefined && all.unsure <= UNSURE_LIMIT;
+  return all !== undefined && !isSingle(series) && all.unsure <= UNSURE_LIMIT;
+}
+
+/** Whether there is one figure, of which nobody knows how near others would be. */
+export function isSingle(series: Series): boolean {
+  return series.filter((one) => one !== null).length === 1;
 }

@@ -10,9 +10,15 @@ import { charts, tables } from '../bench/report/chosen.ts';
 import { growthOf } from '../bench/report/growth.ts';
 import { readmePart, resultFiles } from '../bench/report/readme.ts';
 import { markdownTable, plainTable, plainTables, tableOf } from '../bench/report/table.ts';
+import { measurements } from '../bench/run.ts';
 
-const row = (id: string, throughput: Series, facts: Partial<Row> = {}): Row => ({
-  ...{ id, title: id, errors: 0, figures: { throughput, p99: throughput.map(() => 1.2345) } },
+const row = (id: string, rate: Series, facts: Partial<Row> = {}): Row => ({
+  ...{
+    id,
+    title: id,
+    errors: 0,
+    figures: { rate, p99: rate.map(() => 1.2345) },
+  },
   ...facts,
 });
 
@@ -21,7 +27,7 @@ const bare = row('bare', [100, 200, 100]);
 const measured = (rows: readonly Row[], facts: Partial<Measured> = {}): Measured => ({
   ...{ id: 'hello', title: 'GET /', setting: '2 workers', baseline: 'bare', rows },
   metrics: [
-    { id: 'throughput', title: 'Requests per second', unit: 'requests/s', better: 'higher' },
+    { id: 'rate', title: 'Requests per second', unit: 'requests/s', better: 'higher' },
     { id: 'p99', title: 'p99', unit: 'ms', better: 'lower' },
   ],
   ...facts,
@@ -59,6 +65,10 @@ describe('the ratio', () => {
     assert.deepEqual(cells(row('other', [50, 200, 200])).slice(0, 2), ['rounds disagree', '']);
   });
 
+  it('is not there of a single round', () => {
+    assert.deepEqual(cells(row('other', [120, null, null])).slice(0, 2), ['one round only', '']);
+  });
+
   it('is not there where answers were wrong: how many is', () => {
     assert.equal(ratio(row('other', [100, 200, 100], { errors: 1 })), '1 error');
     assert.equal(ratio(row('other', [100, 200, 100], { errors: 12 })), '12 errors');
@@ -73,7 +83,7 @@ describe('the ratio', () => {
   });
 
   it('is no bound of what the load generator does not limit', () => {
-    const metrics = [{ id: 'throughput', title: 'Reload', unit: 's', better: 'lower' }] as const;
+    const metrics = [{ id: 'rate', title: 'Reload', unit: 's', better: 'lower' }] as const;
     assert.equal(ratio(row('other', [120, 240, 120], { limitedByLoad: true }), bare, { metrics }), '1.20');
   });
 
@@ -112,7 +122,7 @@ describe('a table', () => {
   it('adds up what was lost, as a median would hide it', () => {
     const lost = { id: 'lost', title: 'Requests lost', unit: '', better: 'lower' } as const;
     const metrics = [...measured([]).metrics, lost];
-    const one = row('other', [1, 1, 1], { figures: { throughput: [1, 1, 1], lost: [0, 0, 7] } });
+    const one = row('other', [1, 1, 1], { figures: { rate: [1, 1, 1], lost: [0, 0, 7] } });
     assert.equal(cells(one, bare, { metrics }).at(-1), '7');
   });
 
@@ -140,7 +150,7 @@ a|b <c>        –                                           –        –`,
   });
 
   it('has no column of a metric without figures, nor one of notes without notes', () => {
-    const throughput = { figures: { throughput: [1, 1, 1] } };
+    const throughput = { figures: { rate: [1, 1, 1] } };
     const titles = tableOf(measured([row('bare', [], throughput)])).columns.map(({ title }) => title);
     assert.deepEqual(titles, ['', 'Ratio', 'Quartiles', 'Requests per second, requests/s']);
   });
@@ -152,7 +162,7 @@ a|b <c>        –                                           –        –`,
   ];
   for (const [title, unit, head] of units) {
     it(`has "${head}" for "${title}" in "${unit}"`, () => {
-      const metrics = [{ id: 'throughput', title, unit, better: 'lower' }] as const;
+      const metrics = [{ id: 'rate', title, unit, better: 'lower' }] as const;
       assert.equal(tableOf(measured([bare], { metrics })).columns.at(-1)!.title, head);
     });
   }
@@ -286,12 +296,13 @@ describe('growth', () => {
   const plan = experiments.find(({ id }) => id === 'workers')!;
   const over = { title: 'workers', of: ({ workers }: { workers: number }) => workers };
 
-  it('has a line for each server, over what its rows differ in, whatever they are called', () => {
+  it('has a line for each server, over what its rows differ in, and a gap where rounds disagree', () => {
     const rows = [
       row('bare-fastify', [10, 10]),
-      row('fasticorn-8-workers', [80], { title: 'fasticorn, 8 workers', limitedByLoad: true }),
+      row('fasticorn-8-workers', [80, 80], { title: 'fasticorn, 8 workers', limitedByLoad: true }),
       row('fasticorn-1-workers', [10, 12], { title: 'fasticorn, 1 worker' }),
-      row('fasticorn-4-workers', [40], { title: 'fasticorn, 4 workers', errors: 1 }),
+      row('fasticorn-2-workers', [10, 90], { title: 'fasticorn, 2 workers' }),
+      row('fasticorn-4-workers', [40, 40], { title: 'fasticorn, 4 workers', errors: 1 }),
       row('somebody-else', [1]),
     ];
     const { lines, over: name } = growthOf(measured(rows), plan, over);
@@ -300,7 +311,12 @@ describe('growth', () => {
       { title: 'bare-fastify', isOurs: false, points: [{ at: 2, value: 10, isLimited: false }] },
       {
         ...{ title: 'fasticorn', isOurs: true },
-        points: [{ at: 1, value: 11, isLimited: false }, { at: 4 }, { at: 8, value: 80, isLimited: true }],
+        points: [
+          { at: 1, value: 11, isLimited: false },
+          { at: 2 },
+          { at: 4 },
+          { at: 8, value: 80, isLimited: true },
+        ],
       },
     ]);
   });
@@ -316,14 +332,20 @@ describe('what README.md shows', () => {
     for (const id of shown) assert.ok(planOf(id), id);
   });
 
-  it('has in a table of ratios what has metric and baseline in common', () => {
-    for (const { columns } of tables) {
+  it('has in a table of ratios what has kind and baseline in common, and in one of figures their metrics', () => {
+    for (const { columns, ratiosOf } of tables) {
+      for (const { experiment, metric = ratiosOf } of columns) {
+        const { metrics } = measurements[planOf(experiment)!.kind];
+        assert.ok(
+          metrics.some(({ id }) => id === metric),
+          `${experiment}: ${metric}`,
+        );
+      }
+      if (!ratiosOf) continue;
       const kinds = columns
-        .filter(({ metric }) => metric === undefined)
-
         .map(({ experiment }) => planOf(experiment)!)
-        .map(({ kind, main, baseline }) => [kind, main, baseline].join());
-      assert.ok(new Set(kinds).size <= 1, kinds.join(' '));
+        .map(({ kind, baseline }) => [kind, baseline].join());
+      assert.equal(new Set(kinds).size, 1, kinds.join(' '));
     }
   });
 });
@@ -349,6 +371,20 @@ Hello world, requests per second in each round relative to bare; higher is bette
 | **fasticorn** | **1.50** | **2.00** |
 | tcp only | – | 1.00 |
 `),
+      text,
+    );
+  });
+
+  it('has ratios of another metric in a table of their own', () => {
+    const metrics = [{ id: 'cpu', title: 'CPU/request', unit: 'µs', better: 'lower' }] as const;
+    const rows = [
+      row('bare', [], { figures: { cpu: [8, 8] } }),
+      row('a', [], { figures: { cpu: [10, 10] } }),
+    ];
+    const text = readmePart({ full: results({ measured: [measured(rows, { id: 'nginx', metrics })] }) });
+    const wanted = 'Hello world, CPU/request in each round relative to bare; lower is better:\n\n';
+    assert.ok(
+      text.startsWith(`${wanted}|  | nginx with a pool |\n| --- | --: |\n| bare | 1.00 |\n| a | 1.25 |\n`),
       text,
     );
   });

@@ -7,7 +7,7 @@ import { parseList } from '../bench/cpus.ts';
 import { argumentsFor, outcome, secondsTaken } from '../bench/load/h2load.ts';
 import { imbalance } from '../bench/measure/usage.ts';
 import { portions, rotated } from '../bench/site.ts';
-import { agree, median, percentile, ratios, summary } from '../bench/statistics.ts';
+import { agree, isSingle, median, percentile, ratios, summary } from '../bench/statistics.ts';
 import { hello } from '../bench/workloads/hello.ts';
 import { upload1m } from '../bench/workloads/upload-1m.ts';
 
@@ -63,6 +63,11 @@ describe('rounds', () => {
   });
 
   it('agree if one of many is out of line', () => assert.equal(agree([1, 1, 1, 1, 1, 1, 30]), true));
+
+  it('do not agree if there is one, of which nobody knows how near others would be', () => {
+    assert.equal(agree([10, null, null]), false);
+    assert.deepEqual([isSingle([10, null]), isSingle([10, 10]), isSingle([null])], [true, false, false]);
+  });
 
   it('agree if all are 0', () => assert.equal(agree([0, 0, 0]), true));
 
@@ -127,7 +132,7 @@ status codes: 2 2xx, 0 3xx, 0 4xx, 1 5xx
   const files = { samples: '/s', body: '/b' };
 
   it('is told a socket, or a port', () => {
-    const how = { workload: hello, connections: 8, seconds: 1.5 };
+    const how = { workload: hello, connections: 8, seconds: 1.5, cpus: [1] };
     assert.deepEqual(argumentsFor({ ...how, endpoint: { kind: 'unix', path: '/a.sock' } }, files), [
       ...['--h1', '--threads=1', '--clients=8', '--log-file=/s', '--base-uri=unix:/a.sock'],
       ...['--duration=1500ms', 'http://localhost/'],
@@ -140,15 +145,31 @@ status codes: 2 2xx, 0 3xx, 0 4xx, 1 5xx
 
   it('is told a rate for each of its clients, which begin one after the other', () => {
     const all = argumentsFor(
-      { workload: hello, connections: 32, seconds: 1.5, rate: 800, endpoint: { kind: 'tcp', port: 80 } },
+      {
+        workload: hello,
+        connections: 32,
+        seconds: 1.5,
+        rate: 800,
+        endpoint: { kind: 'tcp', port: 80 },
+        cpus: [1],
+      },
       files,
     );
     assert.deepEqual(all.slice(4, -1), ['--requests=1200', '--rps=25', '--rate=4', '--rate-period=5ms']);
   });
 
+  it('has a thread for each of its CPUs, but none without a connection', () => {
+    const threads = (connections: number) =>
+      argumentsFor(
+        { workload: hello, connections, seconds: 1, endpoint: { kind: 'tcp', port: 80 }, cpus: [2, 3] },
+        files,
+      ).find((arg) => arg.startsWith('--threads'));
+    assert.deepEqual([threads(64), threads(1)], ['--threads=2', '--threads=1']);
+  });
+
   it('is told what to upload', () => {
     const all = argumentsFor(
-      { workload: upload1m, connections: 1, seconds: 1, endpoint: { kind: 'tcp', port: 80 } },
+      { workload: upload1m, connections: 1, seconds: 1, endpoint: { kind: 'tcp', port: 80 }, cpus: [1] },
       files,
     );
     assert.ok(all.includes('--data=/b'));

@@ -161,11 +161,11 @@ describe('npm run bench with h2load', need('h2load'), () => {
 
   it('takes every path, and every workload', { ...need('nginx') }, async (t) => {
     const { measured, absent } = await results(t, [
-      ...['--only', 'paths,json-1k,json-100k,upload,download,wait,mixed'],
+      ...['--only', 'nginx,nginx-close,paths,json-1k,json-100k,upload,download,wait,mixed'],
       ...['--servers', 'bare-fastify,bare-http', '--rounds', '1', '--seconds', '0.2'],
     ]);
     assert.deepEqual(absent, []);
-    assert.equal(measured.length, 7);
+    assert.equal(measured.length, 9);
     for (const { id, rows } of measured) {
       for (const row of rows)
         assert.deepEqual([row.errors, row.figures.rate![0]! > 0], [0, true], `${id}: ${row.id}`);
@@ -193,24 +193,28 @@ const good = (body = '{"hello":"world"}') =>
 const count = '(globalThis.count = (globalThis.count ?? 0) + 1)';
 const right = serving('right', `(_, response) => (${good()})`);
 
-/** One round of these servers, the first of which is the baseline, unless there are to be more. */
+/** Of these servers, the first of which is the baseline, with one round. */
+const experimentOf = (kind: Experiment['kind'], servers: readonly Server[]): Experiment => ({
+  id: 'test',
+  title: 'Test',
+  kind,
+  layout: 'together',
+  baseline: servers[0]!.id,
+  rounds: 1,
+  seconds: 0.3,
+  warmUp: 0.3,
+  entries: servers.map(({ id }) => ({
+    id,
+    server: id,
+    workers: 1,
+    path: 'unix',
+    workload: 'hello',
+    connections: 4,
+  })),
+});
+
 async function measure(kind: Experiment['kind'], servers: readonly Server[], more: Partial<Experiment> = {}) {
-  const experiment: Experiment = {
-    ...{
-      id: 'test',
-      title: 'Test',
-      kind,
-      layout: 'together',
-      baseline: servers[0]!.id,
-      rounds: 1,
-      seconds: 0.3,
-      warmUp: 0.3,
-    },
-    entries: servers.map(({ id }) => ({
-      ...{ id, server: id, workers: 1, path: 'unix', workload: 'hello', connections: 4 },
-    })),
-    ...more,
-  };
+  const experiment = { ...experimentOf(kind, servers), ...more };
   const { measured, absent } = await run([experiment], servers, () => {});
   const { rows } = measured[0]!;
   return { measured, rows, absent: absent.filter(({ what }) => what.startsWith('test')) };
@@ -264,6 +268,24 @@ describe('a server that', () => {
       machine: { cpu: '', cpus: 1, memory: '', system: '' },
     });
     assert.match(table, /^flaky +[\d,]+ errors /m);
+  });
+
+  it('loses a connection that is to be idle gets no figure', need('h2load'), async () => {
+    const listener = `(request, response) => {
+      const all = (globalThis.all ??= new Map());
+      all.set(request.socket, (all.get(request.socket) ?? 0) + 1);
+      ${good()};
+      if (${count} > 200) for (const [socket, asked] of all) if (asked === 1 && socket !== request.socket) socket.destroy();
+    }`;
+    const forgetful = serving('forgetful', listener);
+    const { entries } = experimentOf('load', [right, forgetful]);
+    const idle = entries.map((entry) => ({ ...entry, idle: 3 }));
+    const { rows, absent } = await measure('load', [right, forgetful], { entries: idle });
+    assert.deepEqual(
+      rows.map(({ id, errors }) => [id, errors]),
+      [['right', 0]],
+    );
+    assert.deepEqual(absent, [{ what: 'test: forgetful', why: 'a connection that was to be idle was lost' }]);
   });
 
   it('goes away under load has errors, and no figures from then on', need('h2load'), async () => {

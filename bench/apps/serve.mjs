@@ -58,12 +58,9 @@ function writeLines(server) {
   const lines = Buffer.from(line.repeat(inOneWrite));
   const log = openSync('access.log', 'a');
   let waiting = 0;
-  const { emit } = server;
-  server.emit = function (event, ...args) {
-    if (event === 'request' && ++waiting === inOneWrite) {
-      writeSync(log, lines);
-      waiting = 0;
-    }
-    return emit.call(this, event, ...args);
-  };
+  server.on('request', () => {
+    if (++waiting < inOneWrite) return;
+    writeSync(log, lines);
+    waiting = 0;
+  });
 }

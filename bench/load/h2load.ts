@@ -1,6 +1,6 @@
 /**
- * h2load, which makes the load: one process, HTTP/1.1, over a Unix socket or TCP, either as fast as answers come for a
- * fixed time, or as many requests at a fixed rate as belong to that time. Counts and times every request; what is asked,
+ * h2load, which makes the load: HTTP/1.1 over a Unix socket or TCP, with a thread for each CPU that it may use, either as
+ * fast as answers come for a fixed time, or as many requests at a fixed rate as belong to that time. Counts and times every request; what is asked,
  * and of whom, others say.
  *
  * At a fixed rate clients begin one after the other: all at once they would send in step for ever, and what is measured
@@ -47,7 +47,7 @@ export interface Outcome {
   p50: number | null;
   p99: number | null;
   p999: number | null;
-  /** How much of one CPU it used itself, 0 to 1; undefined if the system does not tell. */
+  /** How much of the time of its threads it used itself, 0 to 1; undefined if the system does not tell. */
   busy: number | undefined;
 }
 
@@ -82,7 +82,7 @@ export async function h2load(slice: Slice): Promise<Outcome> {
     await Promise.race([ended, sleep(LOOK)]);
     const elapsed = performance.now() - begin;
     const used = cpuTime(process.pid);
-    if (used) busy = used / 1000 / elapsed;
+    if (used) busy = used / 1000 / elapsed / threadsFor(slice);
     if (elapsed > seconds * 1000 + OVERTIME) {
       await process.stop();
       throw new Error(`h2load has not ended ${OVERTIME / 1000} s after its time`);
@@ -97,21 +97,27 @@ export async function h2load(slice: Slice): Promise<Outcome> {
   return { ...found, busy };
 }
 
+const threadsFor = ({ cpus, connections }: Pick<Slice, 'cpus' | 'connections'>) =>
+  Math.min(cpus.length, connections);
+
 /** Exported for tests. */
 export function argumentsFor(
-  { endpoint, workload, connections, seconds, rate }: Omit<Slice, 'cpus' | 'directory'>,
+  { endpoint, workload, connections, seconds, rate, cpus }: Omit<Slice, 'directory'>,
   files: { samples: string; body: string },
 ): string[] {
   const authority = endpoint.kind === 'unix' ? 'localhost' : `127.0.0.1:${endpoint.port}`;
   return [
-    ...['--h1', '--threads=1', `--clients=${connections}`],
-    ...[`--log-file=${files.samples}`],
+    '--h1',
+    `--threads=${threadsFor({ cpus, connections })}`,
+    `--clients=${connections}`,
+    `--log-file=${files.samples}`,
     ...(endpoint.kind === 'unix' ? [`--base-uri=unix:${endpoint.path}`] : []),
     ...(rate === undefined
       ? [`--duration=${Math.round(seconds * 1000)}ms`]
       : [
-          ...[`--requests=${Math.round(rate * seconds)}`, `--rps=${rate / connections}`],
-          ...[`--rate=${Math.min(connections, Math.ceil((rate * BEGIN_EVERY) / 1000))}`],
+          `--requests=${Math.round(rate * seconds)}`,
+          `--rps=${rate / connections}`,
+          `--rate=${Math.min(connections, Math.ceil((rate * BEGIN_EVERY) / 1000))}`,
           `--rate-period=${BEGIN_EVERY}ms`,
         ]),
     ...(workload.upload === undefined

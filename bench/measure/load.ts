@@ -10,17 +10,15 @@ import { cannotHold, holdIdle } from '../load/idle.ts';
 import { type Front, startProxy } from '../load/proxy.ts';
 import type { Endpoint, Metric, Workload } from '../model.ts';
 import { nginxVersion } from '../nginx.ts';
+import { isAlive } from '../proc.ts';
 import { newDirectory } from '../scratch.ts';
 import { emptyLogs, freePort, type Live, portions, rotated, withLive } from '../site.ts';
 import { workloadOf } from '../workloads/index.ts';
 import { RowBuilder } from './row-builder.ts';
 import { countUsage, imbalance } from './usage.ts';
 
-/**
- * How many slices are the warm-up, not more than ten where they are short. A single one of its length would not do: that
- * connections end is code as well, for which V8 compiled anew in the first round.
- */
-const warmUps = ({ seconds, warmUp = 0 }: Experiment) => Math.min(10, Math.ceil(warmUp / seconds));
+/** How many slices are the warm-up at most, for each worker: where they are short it is shorter. */
+const MOST_WARM_UPS = 5;
 /** The load side is the limit from this part of its CPUs on. */
 const BUSY = 0.9;
 
@@ -40,6 +38,10 @@ interface Target extends Live {
   /** Where the load goes: to the server, or to nginx. */
   to: Endpoint;
   row: RowBuilder;
+  /** An empty directory for the load generator. */
+  scratch: string;
+  /** Holds the idle connections, if there are to be any. */
+  holder: Launched | undefined;
 }
 
 export const load: Measurement = {
@@ -47,8 +49,9 @@ export const load: Measurement = {
   missing: () =>
     h2loadVersion() ? undefined : 'h2load is not installed (Debian: apt-get install nghttp2-client)',
   estimate: (experiment) => {
-    const { rounds, seconds, starts = 1 } = experiment;
-    return starts * (1 + warmUps(experiment) * seconds) + rounds * seconds;
+    const { rounds, seconds, starts = 1, entries } = experiment;
+    const warmUp = entries.reduce((sum, entry) => sum + warmUps(entry, experiment), 0) * seconds;
+    return starts * (entries.length + warmUp) + rounds * entries.length * seconds;
   },
   measure: async (experiment, bench) => {
     let entries = experiment.entries.filter((entry) => {
@@ -68,6 +71,14 @@ export const load: Measurement = {
     return entries.map((entry) => rows.get(entry)!.row());
   },
 };
+
+/**
+ * How many slices a row is warmed up for. A single one of that length would not do: that connections end is code as well,
+ * for which V8 compiled anew in the first round.
+ */
+function warmUps({ workers }: Entry, { seconds, warmUp = 0 }: Experiment): number {
+  return Math.min(MOST_WARM_UPS * workers, Math.ceil((warmUp * workers) / seconds));
+}
 
 /** What keeps a row from being measured here, besides its server. */
 function obstacle({ path, idle }: Entry): string | undefined {
@@ -111,23 +122,25 @@ async function measureLive(
       const to: Endpoint = front ? { kind: 'tcp', port: front.port } : site.endpoint;
       const workload = workloadOf(entry.workload);
       const row = rows.get(entry) ?? new RowBuilder(one, metrics);
-      const target = { ...one, workload, to, row };
+      const scratch = newDirectory();
       try {
         if (front) await check(to, workload);
+        let holder: Launched | undefined;
         if (entry.idle !== undefined) {
-          const idle = { cpus: bench.cpus.load, directory: newDirectory() };
-          helpers.push(await holdIdle(entry.idle, site.endpoint, idle));
+          holder = await holdIdle(entry.idle, site.endpoint, { cpus: bench.cpus.load, directory: scratch });
+          helpers.push(holder);
         }
+        const target = { ...one, workload, to, row, scratch, holder };
         bench.progress(`warming up ${entry.id}`);
         const before = row.errors;
-        for (let i = 0; i < warmUps(experiment) && row.errors === before; i++) {
+        for (let i = 0; i < warmUps(entry, experiment) && row.errors === before; i++) {
           const { errors } = await slice(target, experiment.seconds, { bench, proxy });
           row.errors += errors;
         }
         targets.push(target);
         rows.set(entry, row);
       } catch (error) {
-        drop(target, error);
+        drop(one, error);
       }
     }
 
@@ -154,7 +167,7 @@ async function measureLive(
 
 /** Loads one server for a while. */
 async function slice(
-  { entry, site, running, workload, to }: Target,
+  { entry, site, running, workload, to, scratch, holder }: Target,
   seconds: number,
   { bench, proxy }: { bench: Bench; proxy: Launched | undefined },
 ) {
@@ -165,19 +178,25 @@ async function slice(
   const { connections, rate } = entry;
   const begin = performance.now();
   const outcome = await h2load({
-    ...{ endpoint: to, workload, connections, seconds },
-    ...{ cpus: bench.cpus.load, directory: newDirectory() },
+    endpoint: to,
+    workload,
+    connections,
+    seconds,
+    cpus: bench.cpus.load,
+    directory: scratch,
     ...(rate === undefined ? {} : { rate }),
   });
   const elapsed = (performance.now() - begin) * 1000;
   const [usage, proxyUsage] = [used(), usedByProxy()];
   // h2load does not say that a server has gone.
   const isGone = !(await answers(site.endpoint));
+  if (holder && !isAlive(holder.pid)) throw new Error('a connection that was to be idle was lost');
   const busy = outcome.busy ?? 0;
-  const share = (busy + (proxyUsage?.total ?? 0) / elapsed) / bench.cpus.load.length;
+  const threads = Math.min(bench.cpus.load.length, connections);
+  const share = (busy * threads + (proxyUsage?.total ?? 0) / elapsed) / bench.cpus.load.length;
   return {
     errors: outcome.errors + (isGone ? 1 : 0),
-    // Of one CPU, as h2load has one thread; of all, as nginx needs its part of them.
+    // Of its threads; of all CPUs, as nginx needs its part of them.
     limitedByLoad: busy > BUSY || share > BUSY,
     figures: {
       ...outcome,

@@ -1,31 +1,34 @@
-/** How much memory a server takes: soon after its start, and after some thousand requests. Started anew in every round. */
+/**
+ * How much memory a server takes: some seconds after its start, and after some thousand requests. All are started anew in
+ * every round.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry, Measurement } from '../experiment.ts';
 import { trickle } from '../load/trickle.ts';
 import type { Metric, Running } from '../model.ts';
-import { hasProc, proportionalMemory, residentMemory } from '../proc.ts';
+import { hasProc, memoryParts, residentMemory } from '../proc.ts';
 import { withLive } from '../site.ts';
 import { RowBuilder } from './row-builder.ts';
 
-/** How long servers are left alone after the start of the last, in milliseconds: fasticorn gives memory back after one second. */
+/** How long all are left alone after the start of the last, in milliseconds: fasticorn gives memory back after one second. */
 const SETTLE = 2_000;
 /** How long each gets requests, in milliseconds. */
 const LOADED = 1_500;
 const MIB = 2 ** 20;
 
 const metrics: readonly Metric[] = [
-  { id: 'pss', title: 'Total (PSS)', unit: 'MiB', better: 'lower' },
+  { id: 'total', title: 'All processes', unit: 'MiB', better: 'lower' },
   { id: 'rss', title: 'Total (RSS)', unit: 'MiB', better: 'lower' },
   { id: 'arbiter', title: 'Arbiter (RSS)', unit: 'MiB', better: 'lower' },
   { id: 'worker', title: 'Worker (RSS)', unit: 'MiB', better: 'lower' },
-  { id: 'pssLoaded', title: 'Total (PSS) after load', unit: 'MiB', better: 'lower' },
+  { id: 'totalLoaded', title: 'All processes after load', unit: 'MiB', better: 'lower' },
   { id: 'workerLoaded', title: 'Worker (RSS) after load', unit: 'MiB', better: 'lower' },
 ];
 
 export const memory: Measurement = {
   metrics,
   missing: () => (hasProc ? undefined : 'memory of processes is in /proc, which is Linux only'),
-  estimate: ({ rounds }) => rounds * 2.5,
+  estimate: ({ rounds, entries }) => rounds * (entries.length * 2.3 + SETTLE / 1000),
   async measure(experiment, bench) {
     const rows = new Map<Entry, RowBuilder>();
     for (let round = 0; round < experiment.rounds; round++) {
@@ -38,7 +41,7 @@ export const memory: Measurement = {
           const loaded = memoryOf(one.running);
           const row = rows.get(one.entry) ?? new RowBuilder(one, metrics);
           rows.set(one.entry, row);
-          row.add({ ...idle[index], pssLoaded: loaded.pss, workerLoaded: loaded.worker });
+          row.add({ ...idle[index], totalLoaded: loaded.total, workerLoaded: loaded.worker });
         }
       });
     }
@@ -49,13 +52,15 @@ export const memory: Measurement = {
 /** In MiB; undefined if the system does not tell, or there is no such process. */
 function memoryOf(running: Running) {
   const processes = running.processes();
-  const pids = processes.map(({ pid }) => pid);
   const resident = (role: 'arbiter' | 'worker') =>
     processes.filter((one) => one.role === role).map(({ pid }) => residentMemory(pid) / MIB);
   const [arbiters, workers] = [resident('arbiter'), resident('worker')];
-  const proportional = pids.map(proportionalMemory).filter((one) => one !== undefined);
+  const parts = processes.map(({ pid }) => memoryParts(pid)).filter((one) => one !== undefined);
+  const own = sum(parts.map((part) => part.own));
+  // What they share counted once. Not PSS: that divides the pages of a program among all servers that it runs.
+  const shared = Math.max(0, ...parts.map((part) => part.shared));
   return {
-    pss: proportional.length === pids.length ? sum(proportional) / MIB : undefined,
+    total: parts.length === processes.length ? (own + shared) / MIB : undefined,
     rss: sum(arbiters) + sum(workers),
     arbiter: arbiters.length > 0 ? sum(arbiters) : undefined,
     worker: sum(workers) / workers.length,

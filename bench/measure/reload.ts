@@ -8,14 +8,14 @@ import { type Front, startProxy } from '../load/proxy.ts';
 import { type Trickled, trickle } from '../load/trickle.ts';
 import type { Endpoint, Metric } from '../model.ts';
 import { nginxVersion } from '../nginx.ts';
+import { isAlive } from '../proc.ts';
 import { newDirectory } from '../scratch.ts';
 import { freePort, type Live, rotated, withLive } from '../site.ts';
-import { within } from '../within.ts';
 import { RowBuilder } from './row-builder.ts';
 
 /** How long requests come before a reload, and after it, in milliseconds. */
 const AROUND = 700;
-/** How long one reload may take, in seconds. */
+/** How long old workers may take to go once new ones serve, in seconds. */
 const LIMIT = 60;
 
 const metrics: readonly Metric[] = [
@@ -29,7 +29,7 @@ const metrics: readonly Metric[] = [
 export const reload: Measurement = {
   metrics,
   missing: () => undefined,
-  estimate: ({ rounds }) => 1.5 + rounds * 2.5,
+  estimate: ({ rounds, entries }) => entries.length * (1.5 + rounds * 2.5),
   measure: (experiment, bench) =>
     withLive(experiment, bench, async (all) => {
       const live = all.filter(({ entry, running }) => {
@@ -73,21 +73,24 @@ async function behindNginx(live: readonly Live[], { cpus, absent }: Bench) {
   return { targets, stop: () => nginx.stop() };
 }
 
-async function reloadOnce({ running, startTook, entry }: Live, to: Endpoint) {
+async function reloadOnce({ running, startTook }: Live, to: Endpoint) {
   const enough = new AbortController();
   const load = trickle(to, enough.signal);
   try {
     await sleep(AROUND);
     const old = running.processes().filter(({ role }) => role === 'worker');
     const begin = performance.now();
-    await within(LIMIT, `a reload of ${entry.id}`, running.reload!());
+    await running.reload!();
+    // Where threads of one process are replaced nobody sees them go.
+    const isThreaded = running.processes().length === 1;
+    if (!isThreaded) await untilGone(old);
     const done = performance.now();
     await sleep(AROUND);
     enough.abort();
     const trickled = await load;
     return {
-      switched: switchedAfter(trickled, old, { begin, done }),
-      done: (done - begin) / 1000,
+      switched: isThreaded ? null : switchedAfter(trickled, old, begin),
+      done: isThreaded ? null : (done - begin) / 1000,
       // Once for all rounds.
       start: startTook,
       lost: trickled.lost.length,
@@ -99,12 +102,17 @@ async function reloadOnce({ running, startTook, entry }: Live, to: Endpoint) {
   }
 }
 
-/** When the last of the old workers answered, in seconds; null if threads of one process are replaced by others. */
-function switchedAfter(
-  { lastAnswer }: Trickled,
-  old: readonly { pid: number }[],
-  { begin, done }: { begin: number; done: number },
-): number | null {
+/** @throws Error if that takes too long. */
+async function untilGone(old: readonly { pid: number }[]): Promise<void> {
+  const deadline = performance.now() + LIMIT * 1000;
+  while (old.some(({ pid }) => isAlive(pid))) {
+    if (performance.now() > deadline) throw new Error(`old workers have not gone after ${LIMIT} s`);
+    await sleep(10);
+  }
+}
+
+/** When the last of the old workers answered, in seconds. */
+function switchedAfter({ lastAnswer }: Trickled, old: readonly { pid: number }[], begin: number): number {
   const last = Math.max(begin, ...old.map(({ pid }) => lastAnswer.get(pid) ?? begin));
-  return last > done ? null : (last - begin) / 1000;
+  return (last - begin) / 1000;
 }

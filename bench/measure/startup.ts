@@ -1,15 +1,12 @@
 /** How long a server takes from its start to the first good answer. In every round each is started anew, and stopped. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bench, Entry, Measurement } from '../experiment.ts';
-import { answers } from '../launch.ts';
+import { answers, POLL } from '../launch.ts';
 import { check } from '../load/check.ts';
 import type { Endpoint, Metric } from '../model.ts';
 import { prepare, rotated } from '../site.ts';
 import { workloadOf } from '../workloads/index.ts';
 import { RowBuilder } from './row-builder.ts';
-
-/** How often a starting server is asked, in milliseconds. */
-const POLL = 2;
 
 const metrics: readonly Metric[] = [
   { id: 'answer', title: 'First answer', unit: 'ms', better: 'lower' },
@@ -19,7 +16,7 @@ const metrics: readonly Metric[] = [
 export const startup: Measurement = {
   metrics,
   missing: () => undefined,
-  estimate: ({ rounds }) => rounds * 0.7,
+  estimate: ({ rounds, entries }) => rounds * entries.length * 0.7,
   async measure({ id, entries, rounds }, bench) {
     const rows = new Map<Entry, RowBuilder>();
     const failed = new Set<Entry>();

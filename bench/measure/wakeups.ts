@@ -20,7 +20,7 @@ export const wakeups: Measurement = {
   metrics,
   missing: () => (hasProc ? undefined : 'wakeups of processes are in /proc, which is Linux only'),
   // All at once.
-  estimate: ({ rounds, seconds, entries }) => 1.5 + (SETTLE + rounds * seconds) / entries.length,
+  estimate: ({ rounds, seconds, entries }) => 1.5 * entries.length + SETTLE + rounds * seconds,
   measure: (experiment, bench) =>
     withLive(experiment, bench, async (live) => {
       await sleep(SETTLE * 1000);

@@ -92,7 +92,7 @@ export interface Growth {
 export interface Line {
   title: string;
   isOurs: boolean;
-  /** Without a value where answers were wrong or did not come: there the line has a gap. */
+  /** Without a value where answers were wrong or did not come, or rounds disagree: there the line has a gap. */
   points: readonly { at: number; value?: number; isLimited?: boolean }[];
 }
 

@@ -4,32 +4,48 @@
  */
 import type { Entry } from '../experiment.ts';
 
+export interface ChosenTable {
+  title: string;
+  /** The metric that all cells are ratios of, to a baseline that all columns have in common; absent for figures. */
+  ratiosOf?: string;
+  columns: readonly ChosenColumn[];
+}
+
 export interface ChosenColumn {
   experiment: string;
   title: string;
-  /** Whose figures are shown; absent for the ratio of the main metric. */
+  /** Whose figures are shown, in a table of figures. */
   metric?: string;
-}
-
-export interface ChosenTable {
-  title: string;
-  /** Of figures, or of ratios of a metric and to a baseline that all have in common. */
-  columns: readonly ChosenColumn[];
 }
 
 export const tables: readonly ChosenTable[] = [
   {
     title: 'Hello world',
+    ratiosOf: 'rate',
     columns: [
-      { experiment: 'overhead', title: 'straight, of four starts' },
+      { experiment: 'overhead', title: 'straight, of six starts' },
       { experiment: 'hello', title: 'straight' },
       { experiment: 'nginx', title: 'nginx with a pool' },
       { experiment: 'nginx-close', title: 'nginx without' },
-      { experiment: 'together', title: 'load on the same CPUs' },
     ],
   },
   {
-    title: 'Other requests',
+    title: 'Hello world',
+    ratiosOf: 'cpu',
+    columns: [
+      { experiment: 'overhead', title: 'straight, of six starts' },
+      { experiment: 'nginx', title: 'nginx with a pool' },
+      { experiment: 'nginx-close', title: 'nginx without' },
+    ],
+  },
+  {
+    title: 'Unix socket and TCP, one worker',
+    ratiosOf: 'rate',
+    columns: [{ experiment: 'paths', title: 'hello world' }],
+  },
+  {
+    title: 'Other requests, one worker',
+    ratiosOf: 'rate',
     columns: [
       { experiment: 'json-1k', title: '1 KB of JSON' },
       { experiment: 'json-100k', title: '100 KB of JSON' },
@@ -42,7 +58,7 @@ export const tables: readonly ChosenTable[] = [
     title: 'Start, rest and reload',
     columns: [
       { experiment: 'startup', metric: 'answer', title: 'first answer after' },
-      { experiment: 'memory', metric: 'pss', title: 'memory' },
+      { experiment: 'memory', metric: 'total', title: 'memory' },
       { experiment: 'wakeups', metric: 'total', title: 'wakeups/s at rest' },
       { experiment: 'reload', metric: 'done', title: 'reload takes' },
       { experiment: 'reload', metric: 'lost', title: 'requests lost by reloads' },

@@ -4,6 +4,7 @@
  */
 import type { Entry, Experiment } from '../experiment.ts';
 import type { Measured, Row } from '../model.ts';
+import { agree } from '../statistics.ts';
 import type { Growth, Line } from './chart.ts';
 import { figureOf, isOurs, mainMetric } from './verdict.ts';
 
@@ -32,7 +33,8 @@ export function growthOf(
 }
 
 function pointOf(row: Row, metric: string): Omit<Line['points'][number], 'at'> {
-  const value = row.errors > 0 ? undefined : figureOf(row, metric);
+  const isKnown = row.errors === 0 && agree(row.figures[metric] ?? []);
+  const value = isKnown ? figureOf(row, metric) : undefined;
   return value === undefined ? {} : { value, isLimited: row.limitedByLoad === true };
 }
 

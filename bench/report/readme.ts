@@ -2,15 +2,15 @@
  * The files that are made of result files: the part of README.md, its charts, and all tables. Pure; reading and writing
  * them is the business of `test/support/generate.ts`.
  */
-import type { Measured, Results } from '../model.ts';
+import type { Measured, Metric, Results, Row } from '../model.ts';
 import { experiments as planned } from '../plan.ts';
 import { median, summary, UNSURE_LIMIT } from '../statistics.ts';
 import { barChart, lineChart } from './chart.ts';
-import { type ChosenColumn, type ChosenTable, charts, tables } from './chosen.ts';
+import { type ChosenTable, charts, tables } from './chosen.ts';
 import { growthOf } from './growth.ts';
 import {
-  aboutMain,
   aboutRatio,
+  aboutRatiosOf,
   type Column,
   markdownTable,
   nameColumn,
@@ -74,33 +74,55 @@ interface Summary {
 }
 
 /** A table of several experiments; none if none of them was measured. */
-function summaryOf({ title, columns }: ChosenTable, found: ReadonlyMap<string, Measured>): Summary[] {
+function summaryOf(
+  { title, ratiosOf, columns }: ChosenTable,
+  found: ReadonlyMap<string, Measured>,
+): Summary[] {
   const shown = columns.flatMap((column) => {
     const measured = found.get(column.experiment);
-    return measured ? [{ ...column, measured }] : [];
+    const metric = measured?.metrics.find(({ id }) => id === (ratiosOf ?? column.metric));
+    return measured && metric ? [{ title: column.title, measured, metric }] : [];
   });
-  if (shown.length === 0) return [];
-  const ratio = shown.find(({ metric }) => metric === undefined);
+  const [first] = shown;
+  if (!first) return [];
+  const about = ratiosOf ? aboutRatiosOf(first.metric, first.measured) : 'lower is better';
   const rows = new Map(shown.flatMap(({ measured }) => measured.rows.map((row) => [row.id, row] as const)));
   return [
     {
-      about: `${title}, ${ratio ? aboutMain(ratio.measured) : 'lower is better'}:`,
-      table: { columns: [nameColumn, ...shown.map(columnOf)], rows: [...rows.values()] },
+      about: `${title}, ${about}:`,
+      table: {
+        columns: [nameColumn, ...shown.map(ratiosOf ? ratiosColumn : figuresColumn)],
+        rows: [...rows.values()],
+      },
     },
   ];
 }
 
-/** The ratio or the figure of whatever row of the experiment has the same id. */
-function columnOf({ title, metric, measured }: ChosenColumn & { measured: Measured }): Column {
-  const found = measured.metrics.find(({ id }) => id === metric);
+/** A column, and what is in it. */
+interface Shown {
+  title: string;
+  measured: Measured;
+  metric: Metric;
+}
+
+function ratiosColumn({ title, measured, metric }: Shown): Column {
+  return column(title, measured, (row) => ratioCell(row, measured, metric));
+}
+
+function figuresColumn({ title, measured, metric }: Shown): Column {
+  return column(withUnit({ ...metric, title }), measured, (row) =>
+    row.errors > 0 ? errorsText(row) : figureCell(row, metric.id),
+  );
+}
+
+/** Of whatever row of the experiment has the same id. */
+function column(title: string, { rows }: Measured, cell: (row: Row) => string): Column {
   return {
-    title: found ? withUnit({ ...found, title }) : title,
+    title,
     align: 'right',
     cell: ({ id }) => {
-      const row = measured.rows.find((one) => one.id === id);
-      if (!row) return '–';
-      if (metric === undefined) return ratioCell(row, measured);
-      return row.errors > 0 ? errorsText(row) : figureCell(row, metric);
+      const row = rows.find((one) => one.id === id);
+      return row ? cell(row) : '–';
     },
   };
 }
@@ -145,6 +167,7 @@ function list(versions: Results['versions']): string {
 }
 
 function allTables(files: ResultFiles): string {
+  const found = experiments(files);
   return [
     '# Everything that was measured',
     `Made by \`npm run generate\` from the JSON files beside it. A ratio is that of a row to the baseline in the same round,
@@ -157,7 +180,10 @@ disagree, which is where the median is not known to ${100 * UNSURE_LIMIT} %, or 
       ...results.measured.flatMap((one) => [
         `### ${one.title}`,
         `${one.setting}. ${aboutRatio(one)}.`,
-        ...(charts.some(({ experiment }) => experiment === one.id) ? [picture(one)] : []),
+        // Not beside those of an older file.
+        ...(found.get(one.id) === one && charts.some(({ experiment }) => experiment === one.id)
+          ? [picture(one)]
+          : []),
         markdownTable(tableOf(one)),
       ]),
     ]),

@@ -35,7 +35,10 @@ export function tableOf(measured: Measured): Table {
   const notes: Column = { title: 'Note', align: 'left', cell: ({ note = '' }) => note };
   return {
     columns: [
-      ...[nameColumn, ratioColumn(measured), quartilesColumn(measured), ...figureColumns(measured)],
+      nameColumn,
+      ratioColumn(measured),
+      quartilesColumn(measured),
+      ...figureColumns(measured),
       ...(rows.some(({ note }) => note) ? [notes] : []),
     ],
     rows,
@@ -85,12 +88,11 @@ export function aboutRatio(measured: Measured): string {
     0,
     ...measured.rows.flatMap(({ figures }) => Object.values(figures).map((one) => one.length)),
   );
-  return `Ratio: ${aboutMain(measured)}; median of ${rounds} rounds`;
+  return `Ratio: ${aboutRatiosOf(mainMetric(measured), measured)}; median of ${rounds} rounds`;
 }
 
 /** What ratios are of: `requests/s in each round relative to bare Fastify; higher is better` */
-export function aboutMain(measured: Measured): string {
-  const { title, better } = mainMetric(measured);
+export function aboutRatiosOf({ title, better }: Metric, measured: Measured): string {
   return `${lowerFirst(title)} in each round relative to ${baselineTitle(measured)}; ${better} is better`;
 }
 

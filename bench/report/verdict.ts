@@ -3,7 +3,7 @@
  * in `statistics.ts`, how it is shown is the business of tables and charts.
  */
 import type { Measured, Metric, Row, Series } from '../model.ts';
-import { agree, median, ratios, summary } from '../statistics.ts';
+import { agree, isSingle, median, ratios, summary } from '../statistics.ts';
 
 export interface Ratio {
   /** Of the ratios of all rounds, with the quartiles. */
@@ -44,22 +44,22 @@ export function mainMetric({ id, metrics }: Measured): Metric {
 }
 
 /** The row's ratio to the baseline, round by round; empty if either has none. */
-export function ratiosOf(row: Row, measured: Measured): Series {
-  const { id } = mainMetric(measured);
+export function ratiosOf(row: Row, measured: Measured, { id } = mainMetric(measured)): Series {
   return ratios(row.figures[id] ?? [], baselineOf(measured)?.figures[id] ?? []);
 }
 
-/** What is to be said of the row's main metric. */
-export function verdictOf(row: Row, measured: Measured): Verdict {
+/** What is to be said of a metric of the row. */
+export function verdictOf(row: Row, measured: Measured, metric = mainMetric(measured)): Verdict {
   const baseline = baselineOf(measured);
   if (row.errors > 0) return { why: errorsText(row) };
   if (!baseline) return { why: 'no baseline' };
   if (baseline.errors > 0) return { why: 'errors in the baseline' };
-  const series = ratiosOf(row, measured);
+  const series = ratiosOf(row, measured, metric);
   const found = summary(series);
   if (!found) return { why: '–' };
-  if (!agree(series)) return { why: 'rounds disagree' };
-  const bound = boundOf(row, baseline, mainMetric(measured));
+  if (isSingle(series) && row !== baseline) return { why: 'one round only' };
+  if (row !== baseline && !agree(series)) return { why: 'rounds disagree' };
+  const bound = boundOf(row, baseline, metric);
   return bound === undefined ? { why: 'limited by the load' } : { ...found, bound };
 }
 
@@ -71,8 +71,8 @@ function boundOf(row: Row, baseline: Row, { better }: Metric): Ratio['bound'] | 
 }
 
 /** The ratio, or why there is none. */
-export function ratioCell(row: Row, measured: Measured): string {
-  const verdict = verdictOf(row, measured);
+export function ratioCell(row: Row, measured: Measured, metric = mainMetric(measured)): string {
+  const verdict = verdictOf(row, measured, metric);
   return isRatio(verdict) ? ratioText(verdict) : verdict.why;
 }
 

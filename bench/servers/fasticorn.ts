@@ -4,10 +4,8 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { launch, untilAnswers, untilSaid } from '../launch.ts';
+import { launch, untilAnswers, untilDone, untilSaid } from '../launch.ts';
 import type { Running, Server, Site } from '../model.ts';
-import { isAlive } from '../proc.ts';
 import { app } from './own-node.ts';
 
 const command = join(import.meta.dirname, '../../dist/cli.js');
@@ -66,28 +64,28 @@ async function start(
   const launched = launch(
     node,
     [
-      ...[command, '--bind', bind, '--workers', String(workers), '--control-socket', control],
-      ...['--access-logfile', accessLog, app('fastify.mjs')],
+      command,
+      `--bind=${bind}`,
+      `--workers=${workers}`,
+      `--control-socket=${control}`,
+      `--access-logfile=${accessLog}`,
+      app('fastify.mjs'),
     ],
     options,
   );
   await untilSaid(launched, /worker \d+ \(pid \d+\) is ready/, { count: workers, seconds: LIMIT });
   await untilAnswers(endpoint, launched, LIMIT);
-  const crew = () => launched.descendants();
   return {
     processes: () => [
       { pid: launched.pid, role: 'arbiter' },
-      ...crew().map((pid) => ({ pid, role: 'worker' as const })),
+      ...launched.descendants().map((pid) => ({ pid, role: 'worker' as const })),
     ],
     async reload() {
-      const before = crew();
       const reload = launch(node, [command, 'reload', '--control-socket', control], {
         ...options,
         log: join(directory, 'reload.log'),
       });
-      const { code } = await reload.exited;
-      if (code !== 0) throw new Error(`fasticorn reload ended with ${code}`);
-      while (before.some(isAlive)) await sleep(10);
+      await untilDone(reload, LIMIT, 'fasticorn reload');
     },
     stop: () => launched.stop(),
   };

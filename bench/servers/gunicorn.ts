@@ -71,9 +71,15 @@ function gunicorn({ app, options, needs, ready, file, ...kind }: Kind): Server {
       return startPython(
         site,
         [
-          ...['gunicorn', '--config', config, '--bind', bind, '--workers', String(workers)],
+          'gunicorn',
+          `--config=${config}`,
+          `--bind=${bind}`,
+          `--workers=${workers}`,
           // The access log is off unless asked for; connections are kept as long as by the others.
-          ...['--keep-alive', '75', '--pythonpath', apps, ...options, app],
+          '--keep-alive=75',
+          `--pythonpath=${apps}`,
+          ...options,
+          app,
         ],
         ready,
       );

@@ -9,10 +9,7 @@ function nodeCluster(policy: 'round-robin' | 'shared', title: string): Server {
     endpoints: ['unix', 'tcp'],
     missing: () => undefined,
     start: (site) =>
-      startProgram(site, 'cluster.mjs', [
-        ...[String(site.workers), policy],
-        ...['fastify', addressOf(site.endpoint)],
-      ]),
+      startProgram(site, 'cluster.mjs', [String(site.workers), policy, 'fastify', addressOf(site.endpoint)]),
   };
 }
 

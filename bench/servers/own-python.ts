@@ -4,7 +4,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { launch, untilAnswers, untilSaid } from '../launch.ts';
 import type { Running, Site } from '../model.ts';
 import { python } from '../peers/installed.ts';
@@ -48,10 +47,8 @@ export async function startPython(
       ...children().map((pid) => ({ pid, role: isWorker(pid) ? ('worker' as const) : ('arbiter' as const) })),
     ],
     async reload() {
-      const old = children().filter(isWorker);
       process.kill(launched.pid, 'SIGHUP');
       await untilNewServe();
-      while (old.some(isAlive)) await sleep(10);
     },
     stop: () => launched.stop(),
   };

@@ -3,7 +3,7 @@
  * what it writes in the directory of the site.
  */
 import { join } from 'node:path';
-import { launch, untilAnswers, untilSaid } from '../launch.ts';
+import { launch, untilAnswers, untilDone, untilSaid } from '../launch.ts';
 import type { Server } from '../model.ts';
 import { directoryOf, isNotInstalled, named, versionOf } from '../peers/installed.ts';
 import { isAlive } from '../proc.ts';
@@ -54,8 +54,7 @@ const pm2: Server = {
           ...options,
           log: join(directory, 'reload.log'),
         });
-        const { code } = await reload.exited;
-        if (code !== 0) throw new Error(`pm2 reload ended with ${code}`);
+        await untilDone(reload, 60, 'pm2 reload');
       },
       stop: () => launched.stop(),
     };

@@ -45,8 +45,15 @@ function uvicorn({ app, needs, ...kind }: Kind): Server {
       const { reload, ...running } = await startPython(
         site,
         [
-          ...['uvicorn', ...where, '--workers', String(workers), '--loop', 'uvloop', '--http', 'httptools'],
-          ...['--no-access-log', '--timeout-keep-alive', '75', '--app-dir', apps, app],
+          'uvicorn',
+          ...where,
+          `--workers=${workers}`,
+          '--loop=uvloop',
+          '--http=httptools',
+          '--no-access-log',
+          '--timeout-keep-alive=75',
+          `--app-dir=${apps}`,
+          app,
         ],
         /Application startup complete/,
       );

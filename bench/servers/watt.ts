@@ -4,7 +4,7 @@
  */
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { launch, untilAnswers, untilSaid } from '../launch.ts';
+import { launch, untilAnswers, untilDone, untilSaid } from '../launch.ts';
 import type { Server } from '../model.ts';
 import { nodeVersion } from '../nodes.ts';
 import { directoryOf, isNotInstalled, named, versionOf } from '../peers/installed.ts';
@@ -50,8 +50,7 @@ const watt: Server = {
           ...options,
           log: join(directory, 'restart.log'),
         });
-        const { code } = await restart.exited;
-        if (code !== 0) throw new Error(`wattpm restart ended with ${code}`);
+        await untilDone(restart, 60, 'wattpm restart');
       },
       stop: () => launched.stop(),
     };

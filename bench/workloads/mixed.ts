@@ -1,6 +1,7 @@
 /**
- * Mostly quick, now and then hard work: the first of each 20 requests that a worker gets burns 20 ms of its CPU time.
- * Whoever is behind such a request in the same process waits, unless another process takes it.
+ * Mostly quick, now and then hard work: 5 % of the requests, at random, burn 20 ms of their worker's CPU time. Whoever is
+ * behind such a request in the same process waits, unless another process takes it; the slowest are those of the 5 % that
+ * wait for others of them.
  */
 
 import type { Workload } from '../model.ts';
