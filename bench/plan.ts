@@ -197,6 +197,7 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'workers',
     title: 'How cost grows with workers',
+    main: 'cpu',
     entries: [
       row('bare-fastify'),
       ...variants(
@@ -213,6 +214,7 @@ export const experiments: readonly Experiment[] = [
     ...loaded,
     id: 'connections',
     title: 'How cost grows with connections',
+    main: 'cpu',
     entries: [
       row('bare-fastify', { ...ALONE, variant: '64 connections' }),
       ...variants(PAIR, [

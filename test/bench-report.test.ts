@@ -320,6 +320,13 @@ describe('growth', () => {
       },
     ]);
   });
+
+  it('is not limited by the load where less is better', () => {
+    const metrics = [{ id: 'rate', title: 'CPU/request', unit: 'µs', better: 'lower' }] as const;
+    const limited = row('fasticorn-8-workers', [80, 80], { limitedByLoad: true });
+    const [line] = growthOf(measured([limited], { metrics }), plan, over).lines;
+    assert.equal(line!.points[0]!.isLimited, false);
+  });
 });
 
 describe('what README.md shows', () => {

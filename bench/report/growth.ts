@@ -3,7 +3,7 @@
  * number that a row has is in `plan.ts`, drawing is left to `chart.ts`.
  */
 import type { Entry, Experiment } from '../experiment.ts';
-import type { Measured, Row } from '../model.ts';
+import type { Measured, Metric, Row } from '../model.ts';
 import { agree } from '../statistics.ts';
 import type { Growth, Line } from './chart.ts';
 import { figureOf, isOurs, mainMetric } from './verdict.ts';
@@ -25,17 +25,18 @@ export function growthOf(
       title: serverTitle(all[0]!),
       isOurs: isOurs(all[0]!.row),
       points: all
-        .map(({ entry, row }) => ({ at: over.of(entry), ...pointOf(row, metric.id) }))
+        .map(({ entry, row }) => ({ at: over.of(entry), ...pointOf(row, metric) }))
         .sort((a, b) => a.at - b.at),
     }),
   );
   return { ...measured, metric, over: over.title, lines };
 }
 
-function pointOf(row: Row, metric: string): Omit<Line['points'][number], 'at'> {
-  const isKnown = row.errors === 0 && agree(row.figures[metric] ?? []);
-  const value = isKnown ? figureOf(row, metric) : undefined;
-  return value === undefined ? {} : { value, isLimited: row.limitedByLoad === true };
+function pointOf(row: Row, { id, better }: Metric): Omit<Line['points'][number], 'at'> {
+  const isKnown = row.errors === 0 && agree(row.figures[id] ?? []);
+  const value = isKnown ? figureOf(row, id) : undefined;
+  // What is better low, such as the cost of a request, has no limit there.
+  return value === undefined ? {} : { value, isLimited: better === 'higher' && row.limitedByLoad === true };
 }
 
 /** Without what sets its rows apart. */
