@@ -8,8 +8,6 @@ import { IDLE_GRACE, PROXY_IDLE } from './timing.ts';
 
 /** A whole configuration, for a host (as root) and for the nginx image alike, from nginx 1.22 on. */
 export function nginxConf(): string {
-  const { kind, default: bind } = settings.bind;
-  const server = `server ${kind.show(bind as Address[])}`;
   return `# nginx in front of fasticorn: complete, for nginx 1.22 to 1.30.
 #   On a host, as root:  nginx -c "$PWD/nginx/nginx.conf"
 #   In a container:      mounted as /etc/nginx/nginx.conf
@@ -41,44 +39,12 @@ http {
   # Not everybody needs to know the version.
   server_tokens off;
 
-  upstream app_server {
-    # fail_timeout=0: a failure never makes nginx turn away from it.
-    ${server} fail_timeout=0;
-    # Over TCP instead, here and below (fasticorn --bind 127.0.0.1:8000):
-    # server 127.0.0.1:8000 fail_timeout=0;
+${indented(
+  2,
+  `${upstreams()}
 
-    # How many unused connections each nginx worker keeps for the next requests.
-    keepalive 64;
-    # Less than the ${IDLE_GRACE} s that a stopping server leaves them open: nginx closes first, no request is lost.
-    keepalive_timeout ${PROXY_IDLE}s;
-  }
-
-  # For a second and a third attempt, when a worker died under a request. They need new connections, which another
-  # worker accepts: when a worker dies, the pool above may be full of connections to it.
-  upstream app_again {
-    # max_fails=0: as fail_timeout=0, where there is a choice.
-    ${server} fail_timeout=0 max_fails=0;
-    # The same once more: nginx turns to it when the line above has failed.
-    ${server} fail_timeout=0 max_fails=0 backup;
-    # Never a used connection.
-    keepalive_requests 1;
-  }
-
-  # Only WebSocket is passed on; an app would take an HTTP/2 upgrade (curl --http2, Java) for one.
-  map $http_upgrade $app_upgrade {
-    default '';
-    ~*^websocket$ websocket;
-  }
-  # Empty for ordinary requests, so that their connections go back to the pool.
-  map $app_upgrade $app_connection {
-    default '';
-    websocket upgrade;
-  }
-  # As the client sent it, with its port. HTTP/1.0 needs none, but HTTP/1.1 to the app does.
-  map $http_host $app_host {
-    default $http_host;
-    '' localhost;
-  }
+${MAPS}`,
+)}
 
   # A client that sends its request's head more slowly than this is let go.
   client_header_timeout 15s;
@@ -101,22 +67,7 @@ http {
     # Every IPv4 address. For IPv6 add a line with [::]:80; without IPv6 in the kernel nginx would not start.
     listen 80 default_server;
 
-    # Connections can be used again.
-    proxy_http_version 1.1;
-
-    # What the client asked for, as it wrote it.
-    proxy_set_header Host $app_host;
-    # The two of a WebSocket handshake; otherwise empty, and not sent.
-    proxy_set_header Upgrade $app_upgrade;
-    proxy_set_header Connection $app_connection;
-    # What follows says who the client is. Its own claims are overwritten or, when empty here, dropped.
-    proxy_set_header X-Forwarded-For $remote_addr;
-    proxy_set_header X-Forwarded-Proto $scheme;
-    proxy_set_header X-Forwarded-Host $app_host;
-    proxy_set_header X-Real-IP $remote_addr;
-    proxy_set_header Forwarded '';
-    # The same id in nginx's log and in the app's.
-    proxy_set_header X-Request-ID $request_id;
+${indented(4, HEADERS)}
 
     # A slow upload is collected here first, and costs the app no time.
     proxy_request_buffering on;
@@ -139,32 +90,111 @@ http {
     # The app may be silent this long; a WebSocket too, so let it ping more often.
     proxy_read_timeout 120s;
 
-    # Everything is the app's.
-    location / {
-      # The path and the query go on as they came.
-      proxy_pass http://app_server;
-      # One attempt on a connection of the pool.
-      proxy_next_upstream off;
-      # The worker died, or nobody listens.
-      error_page 502 = @again;
-    }
-
-    location @again {
-      # Only what may run twice.
-      if ($request_method !~ ^(GET|HEAD|OPTIONS|PUT|DELETE)$) {
-        # Anything else may have been done already.
-        return 502;
-      }
-      # As above.
-      proxy_pass http://app_again;
-      # Again after an error; never after a timeout, when the app may still be at work.
-      proxy_next_upstream error;
-      # Three attempts in all, and no more: the request may be what kills the workers.
-      proxy_next_upstream_tries 2;
-    }
+${indented(4, LOCATIONS)}
   }
 }
 
 # Nothing is compressed here: only the app knows for which of its answers that is safe (BREACH).
 `;
+}
+
+/** What of it an nginx that is there already needs, in its `http { … }`: the server block has no `listen` yet. */
+export function nginxEssentials(): string {
+  return `${upstreams()}
+
+${MAPS}
+
+server {
+  # Yours: listen, server_name, TLS.
+
+${indented(2, `${HEADERS}\n\n${LOCATIONS}`)}
+}`;
+}
+
+function upstreams(): string {
+  const { kind, default: bind } = settings.bind;
+  const server = `server ${kind.show(bind as Address[])}`;
+  return `upstream app_server {
+  # fail_timeout=0: a failure never makes nginx turn away from it.
+  ${server} fail_timeout=0;
+  # Over TCP instead, here and below (fasticorn --bind 127.0.0.1:8000):
+  # server 127.0.0.1:8000 fail_timeout=0;
+
+  # How many unused connections each nginx worker keeps for the next requests.
+  keepalive 64;
+  # Less than the ${IDLE_GRACE} s that a stopping server leaves them open: nginx closes first, no request is lost.
+  keepalive_timeout ${PROXY_IDLE}s;
+}
+
+# For a second and a third attempt, when a worker died under a request. They need new connections, which another
+# worker accepts: when a worker dies, the pool above may be full of connections to it.
+upstream app_again {
+  # max_fails=0: as fail_timeout=0, where there is a choice.
+  ${server} fail_timeout=0 max_fails=0;
+  # The same once more: nginx turns to it when the line above has failed.
+  ${server} fail_timeout=0 max_fails=0 backup;
+  # Never a used connection.
+  keepalive_requests 1;
+}`;
+}
+
+const MAPS = `# Only WebSocket is passed on; an app would take an HTTP/2 upgrade (curl --http2, Java) for one.
+map $http_upgrade $app_upgrade {
+  default '';
+  ~*^websocket$ websocket;
+}
+# Empty for ordinary requests, so that their connections go back to the pool.
+map $app_upgrade $app_connection {
+  default '';
+  websocket upgrade;
+}
+# As the client sent it, with its port. HTTP/1.0 needs none, but HTTP/1.1 to the app does.
+map $http_host $app_host {
+  default $http_host;
+  '' localhost;
+}`;
+
+const HEADERS = `# Connections can be used again.
+proxy_http_version 1.1;
+
+# What the client asked for, as it wrote it.
+proxy_set_header Host $app_host;
+# The two of a WebSocket handshake; otherwise empty, and not sent.
+proxy_set_header Upgrade $app_upgrade;
+proxy_set_header Connection $app_connection;
+# What follows says who the client is. Its own claims are overwritten or, when empty here, dropped.
+proxy_set_header X-Forwarded-For $remote_addr;
+proxy_set_header X-Forwarded-Proto $scheme;
+proxy_set_header X-Forwarded-Host $app_host;
+proxy_set_header X-Real-IP $remote_addr;
+proxy_set_header Forwarded '';
+# The same id in nginx's log and in the app's.
+proxy_set_header X-Request-ID $request_id;`;
+
+const LOCATIONS = `# Everything is the app's.
+location / {
+  # The path and the query go on as they came.
+  proxy_pass http://app_server;
+  # One attempt on a connection of the pool.
+  proxy_next_upstream off;
+  # The worker died, or nobody listens.
+  error_page 502 = @again;
+}
+
+location @again {
+  # Only what may run twice.
+  if ($request_method !~ ^(GET|HEAD|OPTIONS|PUT|DELETE)$) {
+    # Anything else may have been done already.
+    return 502;
+  }
+  # As above.
+  proxy_pass http://app_again;
+  # Again after an error; never after a timeout, when the app may still be at work.
+  proxy_next_upstream error;
+  # Three attempts in all, and no more: the request may be what kills the workers.
+  proxy_next_upstream_tries 2;
+}`;
+
+function indented(by: number, text: string): string {
+  return text.replace(/^(?=.)/gm, ' '.repeat(by));
 }

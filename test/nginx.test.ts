@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -32,7 +32,47 @@ async function lostBehind(nginx: { errorLog(): Promise<string> }): Promise<strin
     .filter((line) => /prematurely closed|reset by peer|broken pipe|timed out|unavailable/i.test(line));
 }
 
+/** What the README tells people to add to an nginx that they have, in as little else as runs. */
+function withEssentials(): string {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const essentials = /(?<=<!-- nginx:begin -->\n\n```nginx\n)[\s\S]*?(?=```)/.exec(readme)![0];
+  return [
+    'pid /run/nginx.pid;',
+    'events {}',
+    'http {',
+    '  access_log /var/log/nginx/access.log;',
+    essentials.replace('\nserver {\n', '\nserver {\n  listen 80 default_server;\n'),
+    '}',
+  ].join('\n');
+}
+
+/** The first line of the answer to an HTTP/1.0 request without a Host. */
+async function answerWithoutHost(port: number): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('latin1');
+  socket.write('GET /healthz HTTP/1.0\r\n\r\n');
+  let answer = '';
+  for await (const part of socket) answer += part;
+  return answer.split('\r\n')[0]!;
+}
+
 describe('Behind nginx', need('nginx'), () => {
+  for (const [what, conf] of [
+    ['the bundled file', undefined],
+    ['what the README shows of it', withEssentials()],
+  ] as const) {
+    it(`WebSockets pass, and requests without a Host, with ${what}`, async (t) => {
+      const server = await startServer(t, demo);
+      const nginx = await nginxFor(t, { socket: server.socket, ...(conf && { conf }) });
+      const socket = new WebSocket(`ws://127.0.0.1:${nginx.port}/ws`);
+      t.after(() => socket.terminate());
+      await once(socket, 'open');
+      socket.send('through nginx');
+      const [message] = await once(socket, 'message');
+      assert.equal(String(message), 'through nginx');
+      assert.equal(await answerWithoutHost(nginx.port), 'HTTP/1.1 200 OK');
+    });
+  }
+
   it('the app sees the client, whatever the client claims', async (t) => {
     const server = await startServer(t, demo);
     const nginx = await nginxFor(t, { socket: server.socket });

@@ -14,7 +14,7 @@ import {
   markdownVerbs,
 } from '../../src/config/render.ts';
 import { declaration } from '../../src/config/schema.ts';
-import { nginxConf } from '../../src/nginx.ts';
+import { nginxConf, nginxEssentials } from '../../src/nginx.ts';
 
 export interface Generated {
   /** The path below the root of the repository. */
@@ -44,6 +44,7 @@ function withTables(readme: string, results: ResultFiles): string {
     pages: markdownPages(),
     hooks: markdownHooks(),
     settings: markdownReference(),
+    nginx: `\`\`\`nginx\n${nginxEssentials()}\n\`\`\``,
     bench: readmePart(results),
   };
   return Object.entries(tables).reduce((text, [name, table]) => withTable(text, name, table), readme);

@@ -1,6 +1,6 @@
 /**
  * Runs the bundled nginx/nginx.conf with its port and paths rewritten, and nothing else; the one exception is
- * `connection: 'close'`. The caller gives it a socket that nginx's workers may reach (they run as another user
+ * `connection: 'close'`. Another file may stand in its place. The caller gives it a socket that nginx's workers may reach (they run as another user
  * when the tests run as root).
  */
 import { spawn } from 'node:child_process';
@@ -28,6 +28,8 @@ export interface NginxOptions {
   socket: string;
   /** Whether nginx keeps a pool of connections, as bundled, or opens one for each request. */
   connection?: 'pool' | 'close';
+  /** In place of the bundled file: a text with the same port and paths. */
+  conf?: string;
   /** What runs nginx, before its arguments; by default the one in PATH. */
   command?: readonly [string, ...string[]];
 }
@@ -40,7 +42,8 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
   await chmod(directory, 0o755);
   const port = await freePort();
   const file = join(directory, 'nginx.conf');
-  await writeFile(file, rewrite(await readFile(bundled, 'utf8'), { directory, port, socket, connection }));
+  const { conf = await readFile(bundled, 'utf8') } = options;
+  await writeFile(file, rewrite(conf, { directory, port, socket, connection }));
 
   const errors = join(directory, 'error.log');
   const nginx = spawn(program, [...first, '-e', errors, '-c', file, '-g', 'daemon off;'], {
