@@ -13,6 +13,7 @@ import { invalid } from './config/origin.ts';
 import { type Config, type Machine, type SettingName, settings } from './config/settings.ts';
 import { EXTENSIONS, readConfigFile } from './config-file.ts';
 import { errorCode, UserError } from './errors.ts';
+import { controlPath } from './status.ts';
 
 /** What the configuration is made from. */
 export interface Input {
@@ -92,20 +93,26 @@ async function loadWithFile(input: Input): Promise<{ loaded: Loaded; path?: stri
     const file = await findConfigFile(input);
     return { loaded: load(argv, env, machine, file), path: file?.path };
   } catch (error) {
-    const verb = verbWithoutFile(input);
-    if (!verb || !(error instanceof UserError)) throw error;
-    const way = `${verb} works without this file if you add --control-socket /path/to/app.sock.ctl`;
+    const way = error instanceof UserError ? wayWithoutFile(input) : undefined;
+    if (!(error instanceof UserError) || !way) throw error;
     throw new UserError(`${error.message}; ${way}`, error.exitCode);
   }
 }
 
-/** The command that is asked for, if all else but the file is right. */
-function verbWithoutFile({ argv, env, machine }: Input): string | undefined {
+/** How the command does without the file, if all else is right. For a reload or an upgrade the server itself reads it. */
+function wayWithoutFile({ argv, env, machine, directory }: Input): string | undefined {
+  let loaded: Loaded;
   try {
-    return load(argv, env, machine).verb?.name;
+    loaded = load(argv, env, machine);
   } catch {
     return undefined;
   }
+  const { verb, config, origins } = loaded;
+  if (!verb || verb.name === 'reload' || verb.name === 'upgrade') return undefined;
+  const isBound = origins.bind.from !== 'default' && config.bind.some(({ kind }) => kind === 'unix');
+  const known = isBound || origins.controlSocket.from !== 'default' ? controlPath(config, 0) : undefined;
+  const path = known ? resolve(directory, config.chdir ?? '.', known) : '/path/to/app.sock.ctl';
+  return `${verb.name} works without this file if you add --control-socket ${path}`;
 }
 
 /** As `load` does, which did not know yet of sockets that were passed on. */

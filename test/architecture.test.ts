@@ -62,7 +62,7 @@ const allowed: Record<string, string[]> = {
     'status.ts',
     'status-table.ts',
   ],
-  'configuration.ts': ['config', 'config-file.ts', 'address.ts', 'errors.ts'],
+  'configuration.ts': ['config', 'config-file.ts', 'address.ts', 'errors.ts', 'status.ts'],
   'launch.ts': [
     'config',
     'app-file.ts',

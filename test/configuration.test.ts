@@ -126,6 +126,27 @@ describe('a wrong config file', () => {
     assert.ok((await mistake(['-c', 'no.mjs', 'status'])).endsWith(`; ${way}`));
   });
 
+  it('is said to be dispensable with the path of the control socket, where flags or variables tell it', async () => {
+    write('fasticorn.config.mjs', 'nonsense(');
+    for (const [argv, env, path] of [
+      [['-b', 'unix:/run/app.sock'], {}, '/run/app.sock.ctl'],
+      [['-b', '127.0.0.1:80', '-b', 'unix:app.sock', '--chdir', 'sub'], {}, here('sub/app.sock.ctl')],
+      [[], { FASTICORN_CONTROL_SOCKET: 'own.ctl' }, here('own.ctl')],
+      [['-b', '127.0.0.1:80'], {}, '/path/to/app.sock.ctl'],
+    ] as [string[], Record<string, string>, string][]) {
+      const message = await mistake([...argv, 'stop'], env);
+      assert.ok(
+        message.endsWith(`; stop works without this file if you add --control-socket ${path}`),
+        message,
+      );
+    }
+  });
+
+  it('is not said to be dispensable for what the server itself needs it for', async () => {
+    write('fasticorn.config.mjs', 'nonsense(');
+    for (const verb of ['reload', 'upgrade']) assert.doesNotMatch(await mistake([verb]), /works without/);
+  });
+
   it('is not blamed for what is wrong elsewhere', async () => {
     write('fasticorn.config.mjs', 'nonsense(');
     assert.doesNotMatch(await mistake(['status', '-w', 'x']), /works without/);
