@@ -35,8 +35,9 @@ export function parseAddress(text: string): Address {
     text,
   );
   if (!match) {
-    const hint = /^(\.{0,2}\/|@)/.test(text) ? `; did you mean unix:${text}?` : '';
-    throw new Error(`expected unix:/path/to.sock or HOST:PORT${hint}`);
+    const isPort = /^\d{1,5}$/.test(text);
+    const meant = isPort ? `:${text}` : /^(\.{0,2}\/|@)/.test(text) ? `unix:${text}` : undefined;
+    throw new Error(`expected unix:/path/to.sock or HOST:PORT${meant ? `; did you mean ${meant}?` : ''}`);
   }
   const port = Number(match[3]);
   if (port > 65535) throw new Error('expected a port from 0 to 65535');

@@ -517,7 +517,16 @@ describe('a mistake is told in one line:', () => {
     ],
     [['--socket-mode=999'], {}, '--socket-mode: "999" is not valid: expected an octal mode such as 0660'],
     [['--pretty=maybe'], {}, '--pretty: "maybe" is not valid: expected true or false'],
-    [['--bind=80'], {}, '--bind: "80" is not valid: expected unix:/path/to.sock or HOST:PORT'],
+    [
+      ['--bind=80'],
+      {},
+      '--bind: "80" is not valid: expected unix:/path/to.sock or HOST:PORT; did you mean :80?',
+    ],
+    [
+      ['-p', '3000'],
+      {},
+      '-p: "3000" is not valid: expected a file; for a port say --bind 127.0.0.1:3000, for a file of that name ./3000',
+    ],
     [['--error-logfile='], {}, '--error-logfile: "" is not valid: expected a value, got an empty one'],
     [
       ['--log-level=WARN'],
@@ -539,6 +548,12 @@ describe('a mistake is told in one line:', () => {
     [['--no-pretty=false'], {}, '--no-pretty takes no value, got "false"'],
     [['--pretty', 'false', 'app.js'], {}, 'unexpected argument "false" after --pretty: write --pretty=false'],
     // An unknown flag.
+    ...['--port', '--host', '--address', '-a'].map((flag): [string[], Record<string, string>, string] => [
+      [flag, '3000'],
+      {},
+      `unknown flag ${flag}: did you mean --bind 127.0.0.1:3000?`,
+    ]),
+    [['--instances=2'], {}, 'unknown flag --instances: did you mean --workers?'],
     [['--wrokers', '4'], {}, 'unknown flag --wrokers: did you mean --workers?'],
     [['--worker=4'], {}, 'unknown flag --worker: did you mean --workers?'],
     [['--graceful'], {}, 'unknown flag --graceful: did you mean --graceful-timeout?'],
@@ -657,6 +672,8 @@ describe('a mistake in the file is told in one line with its place:', () => {
     // A key that is none.
     [{ wrokers: 4 }, 'unknown key "wrokers": did you mean workers?'],
     [{ 'graceful-timeout': 4 }, 'unknown key "graceful-timeout": did you mean gracefulTimeout?'],
+    [{ port: 3000 }, 'unknown key "port": did you mean bind: \'127.0.0.1:3000\'?'],
+    [{ instances: 2 }, 'unknown key "instances": did you mean workers?'],
     [{ '--pid': 'a' }, 'unknown key "--pid": did you mean pid?'],
     [{ WEB_CONCURRENCY: 4 }, 'unknown key "WEB_CONCURRENCY": did you mean workers?'],
     [{ App: 'a.js' }, 'unknown key "App": did you mean app?'],

@@ -7,6 +7,7 @@ import { verbNames, verbs } from '../commands.ts';
 import { UserError } from '../errors.ts';
 import { gunicornSetting } from './gunicorn.ts';
 import type { Source } from './origin.ts';
+import { counterpartOf } from './other-servers.ts';
 import {
   type ActionName,
   actions,
@@ -209,7 +210,9 @@ function meaningOf({ name, rawName, value }: Flag, typed: string): Meaning {
     const gunicorns = gunicornSetting(wrong);
     if (gunicorns?.why !== undefined)
       throw new UserError(`unknown flag ${shown}, which only Gunicorn has: ${gunicorns.why}`);
-    const right = oneDash ? `-${typed}` : (flagFor(gunicorns?.ours) ?? nearest(wrong, spellings));
+    const right = oneDash
+      ? `-${typed}`
+      : (flagFor(gunicorns?.ours) ?? flagElsewhere(wrong) ?? nearest(wrong, spellings));
     throw new UserError(
       `unknown flag ${shown}: ${right ? `did you mean ${right}?` : 'see fasticorn --help'}`,
     );
@@ -226,6 +229,12 @@ function meaningOf({ name, rawName, value }: Flag, typed: string): Meaning {
 function flagFor(name: string | undefined): string | undefined {
   const row = [...rows, ...Object.entries(actions)].find(([one]) => one === name)?.[1];
   return row && `--${row.flag}`;
+}
+
+/** Our flag for what another server has under this name, with an example: `--bind 127.0.0.1:3000`. */
+function flagElsewhere(word: string): string | undefined {
+  const found = counterpartOf(word);
+  return found && [flagFor(found.ours), found.example].filter(Boolean).join(' ');
 }
 
 /** Notes the value of a setting: for a list in addition to those before, otherwise in their place. */

@@ -139,6 +139,21 @@ export const errorLog: Kind<string> = kind(
   'string',
 );
 
+/** A file for a process id. For other servers -p is the port. */
+export const pidFile: Kind<string> = kind(
+  {
+    ...text('FILE'),
+    parse(value) {
+      if (/^\d+$/.test(value))
+        throw new Error(
+          `expected a file; for a port say --bind 127.0.0.1:${value}, for a file of that name ./${value}`,
+        );
+      return text('FILE').parse(value);
+    },
+  },
+  'string',
+);
+
 /** A whole number. */
 export const integer = (placeholder: string, least: number, most: number): Kind<number> =>
   kind(

@@ -10,6 +10,7 @@ import type { HookFile } from '../events.ts';
 import { readCommandLine, type VerbCall, winningAction } from './command-line.ts';
 import { gunicornSetting } from './gunicorn.ts';
 import { type GivenOrigin, invalid, type Origin, placeInFile, type Source, writtenAs } from './origin.ts';
+import { counterpartOf } from './other-servers.ts';
 import {
   type ActionName,
   type Config,
@@ -115,7 +116,13 @@ function unknownKey(file: ConfigFile, key: string, names: readonly SettingName[]
       `${place}: unknown key ${JSON.stringify(key)}, which only Gunicorn has: ${gunicorns.why}`,
     );
   const keys = [...names, 'app'];
-  const right = elsewhere?.[0] ?? keys.find((one) => one === gunicorns?.ours) ?? nearest(key, keys);
+  const counterpart = counterpartOf(key);
+  const right =
+    elsewhere?.[0] ??
+    keys.find((one) => one === gunicorns?.ours) ??
+    (counterpart &&
+      [counterpart.ours, counterpart.example && `'${counterpart.example}'`].filter(Boolean).join(': ')) ??
+    nearest(key, keys);
   return new UserError(
     `${place}: unknown key ${JSON.stringify(key)}: ${right ? `did you mean ${right}?` : 'see fasticorn --help'}`,
   );

@@ -21,6 +21,7 @@ import {
   nodeFlags,
   octalMode,
   onOff,
+  pidFile,
   portAdoption,
   seconds,
   secondsFrom,
@@ -452,7 +453,7 @@ export const settings = {
     applies: 'workers',
   }),
   pid: setting<string | undefined>({
-    kind: text('FILE'),
+    kind: pidFile,
     flag: 'pid',
     short: 'p',
     env: 'FASTICORN_PID',

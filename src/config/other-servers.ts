@@ -1,0 +1,32 @@
+/**
+ * What other servers than Gunicorn call settings of ours: fastify-cli, PM2, uvicorn, uWSGI. Only for hints about unknown
+ * flags and keys. Pure.
+ */
+import type { SettingName } from './settings.ts';
+
+/** One of our settings, and a value that shows how it is written here, where that is not plain. */
+export interface Counterpart {
+  ours: SettingName;
+  example?: string;
+}
+
+const port: Counterpart = { ours: 'bind', example: '127.0.0.1:3000' };
+
+/** By the name of a flag there, without dashes. */
+const counterparts: ReadonlyMap<string, Counterpart> = new Map([
+  ['port', port],
+  ['host', port],
+  ['hostname', port],
+  ['address', port],
+  ['a', port],
+  ['listen', port],
+  ['uds', { ours: 'bind', example: 'unix:/run/app.sock' }],
+  ['instances', { ours: 'workers' }],
+  ['processes', { ours: 'workers' }],
+  ['i', { ours: 'workers' }],
+]);
+
+/** What a flag as typed, or a key, is here. */
+export function counterpartOf(word: string): Counterpart | undefined {
+  return counterparts.get(word.replace(/^--?/, ''));
+}
