@@ -6,6 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
 import { isatty } from 'node:tty';
+import { findApp } from './app-file.ts';
 import { Arbiter } from './arbiter/arbiter.ts';
 import { checkApp } from './arbiter/check.ts';
 import { assertLaunchable, commandAs, credentialsOf } from './arbiter/credentials.ts';
@@ -17,6 +18,7 @@ import { readTlsIdentity } from './arbiter/tls-identity.ts';
 import { HEIRLOOMS, type Invocation, predecessor } from './arbiter/upgrade.ts';
 import { verbNames } from './commands.ts';
 import type { Loaded } from './config/load.ts';
+import { meaningElsewhere } from './config/other-servers.ts';
 import { reloaded } from './config/reload.ts';
 import { help, printConfig, shown, usage } from './config/render.ts';
 import type { Config } from './config/settings.ts';
@@ -70,8 +72,9 @@ async function main(): Promise<number> {
 /** `fasticorn relaod` would otherwise start a server, or try to. */
 function refuseMistypedCommand({ app = '', config }: Loaded): void {
   const command = /^[a-z]+$/.test(app) ? nearest(app, [...verbNames, 'status', 'dev']) : undefined;
-  if (command && !existsSync(resolve(config.chdir ?? '.', app)))
-    throw new UserError(`there is no app "${app}"; did you mean the command ${command}?`);
+  const meant = meaningElsewhere(app) ?? (command && `the command ${command}`);
+  if (meant && !existsSync(resolve(config.chdir ?? '.', app)))
+    throw new UserError(`there is no app "${app}"; did you mean ${meant}?`);
 }
 
 async function serve(loaded: Loaded & { app: string }): Promise<number> {
@@ -87,8 +90,21 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   // On demand, as workers are started before this log has its first line.
   const log = openErrorLog(config, {}, undefined, onDemand);
   const { logger, flushSync } = log;
+  const ended = (exitCode: number): number => {
+    flushSync();
+    const { errorLogfile } = config;
+    if (exitCode !== ExitCode.ok && errorLogfile !== '-')
+      complain(`fasticorn: could not start: see ${errorLogfile}`);
+    return exitCode;
+  };
   // Before anything is bound, or anybody replaced.
   readTlsIdentity(config);
+  const missing = missingApp(loaded);
+  if (missing) {
+    logger.fatal(missing.message);
+    before?.failed(missing.message);
+    return ended(missing.exitCode);
+  }
   const office = new Office({ config, predecessor: before, log: logger });
   await office.examine();
   const events = pathEvents(logger);
@@ -118,12 +134,19 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
     invocation: invocation(inheritedUmask),
     onTerminal: isatty(0) || isatty(1) || isatty(2),
   });
-  const exitCode = await arbiter.run();
-  flushSync();
-  const { errorLogfile } = config;
-  if (exitCode !== ExitCode.ok && errorLogfile !== '-')
-    complain(`fasticorn: could not start: see ${errorLogfile}`);
-  return exitCode;
+  return ended(await arbiter.run());
+}
+
+/** Why there is no app, unless it is waited for. */
+function missingApp({ app, config }: Loaded & { app: string }): UserError | undefined {
+  if (config.watch) return undefined;
+  try {
+    findApp(app, config.chdir ?? '.');
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
+  return undefined;
 }
 
 /** Sets the umask for this process and all workers, and returns the one before; undefined if it stays. */

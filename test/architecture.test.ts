@@ -42,6 +42,7 @@ const isPure = (file: string) => pure.includes(file) || file.startsWith('config/
 const allowed: Record<string, string[]> = {
   'cli.ts': [
     'config',
+    'app-file.ts',
     'arbiter',
     'commands.ts',
     'configuration.ts',

@@ -576,6 +576,11 @@ describe('a mistake is told in one line:', () => {
       {},
       'unexpected argument "App/app.js": the app is already "My" (quote a path that has spaces; with npm, put -- before the flags)',
     ],
+    [
+      ['start', 'app.js'],
+      {},
+      'unexpected argument "app.js": the app is already "start"; did you mean fasticorn APP, without start?',
+    ],
     // A command.
     [['scale'], {}, 'scale needs an argument (N|+N|-N), got none'],
     [['scale', 'x'], {}, 'scale: "x" is not valid: expected N|+N|-N'],

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn, type Outcome } from './support/command.ts';
-import { app, temporaryDirectory } from './support/server.ts';
+import { app, startServer, temporaryDirectory } from './support/server.ts';
 
 /** Tries to serve an app with three workers on a path of its own, which is to be as empty as before. */
 async function start(t: TestContext, spec: string, how = '', args: string[] = []): Promise<Outcome> {
@@ -91,6 +91,17 @@ describe('an app that cannot be loaded', () => {
       assert.doesNotMatch(stderr, /"stack"/);
     });
   }
+});
+
+describe('an app that is not there', () => {
+  it('is what is said, where another server has the socket as well', async (t) => {
+    const server = await startServer(t, app('plain.mjs'), ['-w', '1']);
+    const { code, stderr } = await fasticorn(t, ['-b', `unix:${server.socket}`, 'no-such-app.mjs']);
+    assert.equal(code, 4);
+    assert.match(stderr, /^\{"level":60,[^\n]*"msg":"no-such-app\.mjs: there is no such file or package/);
+    assert.equal(count(stderr, /\n/), 1, stderr);
+    assert.equal(await server.stop(), 0);
+  });
 });
 
 describe('a command line that cannot be served', () => {

@@ -400,6 +400,21 @@ describe('Who asks in vain is told why, in one line:', () => {
     assert.match(line(stderr), /there is no app "relaod"; did you mean the command reload\?/);
   });
 
+  for (const [word, meant] of [
+    ['restart', 'the command reload, or upgrade for a new Node or fasticorn'],
+    ['help', '--help'],
+    ['start', 'fasticorn APP, without start'],
+  ] as const) {
+    it(`a command of other servers, ${word}, also where a server runs`, async (t) => {
+      const server = await start(t, []);
+      const args = ['-b', `unix:${server.socket}`, word];
+      const { code, stderr } = await fasticorn(t, args, { cwd: temporaryDirectory(t) });
+      assert.equal(code, 1);
+      assert.equal(stderr, `fasticorn: there is no app "${word}"; did you mean ${meant}?\n`);
+      assert.equal(await server.stop(), 0);
+    });
+  }
+
   it('a flag that a reload cannot change, which is said', async (t) => {
     const server = await start(t, []);
     await settled(server, 1);

@@ -7,7 +7,7 @@ import { verbNames, verbs } from '../commands.ts';
 import { UserError } from '../errors.ts';
 import { gunicornSetting } from './gunicorn.ts';
 import type { Source } from './origin.ts';
-import { counterpartOf } from './other-servers.ts';
+import { counterpartOf, meaningElsewhere } from './other-servers.ts';
 import {
   type ActionName,
   actions,
@@ -174,9 +174,12 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
     return line;
   }
   if (others[0] !== undefined) {
+    const meant = meaningElsewhere(first!);
+    const hint = meant
+      ? `; did you mean ${meant}?`
+      : ' (quote a path that has spaces; with npm, put -- before the flags)';
     throw new UserError(
-      `unexpected argument ${JSON.stringify(others[0])}: the app is already ${JSON.stringify(first)} ` +
-        '(quote a path that has spaces; with npm, put -- before the flags)',
+      `unexpected argument ${JSON.stringify(others[0])}: the app is already ${JSON.stringify(first)}${hint}`,
     );
   }
   if (first === '') throw new UserError('the app is "": expected the file of the app, such as ./dist/app.js');

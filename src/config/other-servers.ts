@@ -1,6 +1,6 @@
 /**
- * What other servers than Gunicorn call settings of ours: fastify-cli, PM2, uvicorn, uWSGI. Only for hints about unknown
- * flags and keys. Pure.
+ * What other servers than Gunicorn call settings of ours: fastify-cli, PM2, uvicorn, uWSGI. Only for hints about what
+ * is unknown here: flags, keys, and commands, which would be taken for apps. Pure.
  */
 import type { SettingName } from './settings.ts';
 
@@ -29,4 +29,18 @@ const counterparts: ReadonlyMap<string, Counterpart> = new Map([
 /** What a flag as typed, or a key, is here. */
 export function counterpartOf(word: string): Counterpart | undefined {
   return counterparts.get(word.replace(/^--?/, ''));
+}
+
+/** What the commands of other servers are here, in words for "did you mean …?". */
+const commands: ReadonlyMap<string, string> = new Map([
+  ['restart', 'the command reload, or upgrade for a new Node or fasticorn'],
+  ['kill', 'the command stop'],
+  ['help', '--help'],
+  ['version', '--version'],
+  ...['start', 'run', 'serve'].map((word): [string, string] => [word, `fasticorn APP, without ${word}`]),
+]);
+
+/** What is meant by a word in the place of the app that is a command of other servers. */
+export function meaningElsewhere(word: string): string | undefined {
+  return commands.get(word);
 }
