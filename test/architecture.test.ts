@@ -122,6 +122,7 @@ const allowed: Record<string, string[]> = {
     'inode.ts',
     'timing.ts',
     'trust-proxy.ts',
+    'upwards.ts',
   ],
   'protocol.ts': ['address.ts', 'config', 'inode.ts'],
   'log.ts': ['config', 'errors.ts', 'line-buffer.ts', 'line-writer.ts'],

@@ -69,6 +69,32 @@ describe('an app that cannot be loaded', () => {
     });
   }
 
+  for (const source of [
+    'export default async () => {};',
+    "import 'node:fs';\nexport default async () => {};",
+  ]) {
+    it(`since package.json says that an ES module is CommonJS says what to do: ${source.split('\n')[0]}`, async (t) => {
+      const directory = temporaryDirectory(t);
+      writeFileSync(join(directory, 'package.json'), '{ "type": "commonjs" }');
+      writeFileSync(join(directory, 'app.js'), source);
+      const remedy = `${directory}/package.json says "type": "commonjs": say "module" there, or name the file .mjs.`;
+      const { code, stderr } = await fasticorn(t, ['--check-config', join(directory, 'app.js')]);
+      assert.equal(code, 4);
+      assert.ok(stderr.endsWith(`\n${remedy}\n`), stderr);
+      const started = await start(t, join(directory, 'app.js'));
+      assert.match(started.stderr, /"msg":"[^\n]*say \\"module\\" there, or name the file \.mjs\."/);
+    });
+  }
+
+  it('since it throws what is no Error says what, without a stack of ours', async (t) => {
+    const file = join(temporaryDirectory(t), 'app.mjs');
+    writeFileSync(file, 'export default async (app) => { throw { reason: 88 }; };');
+    const { code, stderr } = await start(t, file);
+    assert.equal(code, 4);
+    assert.equal(count(stderr, /failed to start: \{ reason: 88 \} was thrown, which is no Error/), 1, stderr);
+    assert.doesNotMatch(stderr, /"stack"|worker\.js/);
+  });
+
   const mistakes: [what: string, spec: string, reason: RegExp][] = [
     ['there is no such file', 'no-such-app.mjs', /no-such-app\.mjs: there is no such file or package/],
     [

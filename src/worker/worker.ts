@@ -4,6 +4,7 @@
  */
 import type { Server } from 'node:http';
 import type * as net from 'node:net';
+import { inspect } from 'node:util';
 import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
@@ -28,6 +29,7 @@ import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
 import { enforceKeepAlive, takeOverKeepAlive } from './keep-alive.ts';
 import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
+import { moduleHint } from './module-hint.ts';
 import { discourageClusters } from './node-cluster.ts';
 import { identifyPeers, requestIdHeader, trustProxyFor } from './peers.ts';
 import { requestIds } from './request-id.ts';
@@ -361,8 +363,8 @@ function tuneV8({ isMemoryLimited = true }: StartOrder): (beat: Beat) => void {
 
 /** Says why the worker cannot serve, and ends. */
 function fail(app: AppSpec, error: unknown): void {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  const hint = typeScriptHint(error);
+  const { message, stack } = error instanceof Error ? error : thrown(error);
+  const hint = typeScriptHint(error) ?? moduleHint(error);
   const failure: Report =
     error instanceof UserError
       ? { type: 'failed', exitCode: error.exitCode, message }
@@ -370,7 +372,14 @@ function fail(app: AppSpec, error: unknown): void {
           type: 'failed',
           exitCode: ExitCode.appFailed,
           message: `${app} failed to start: ${message}${hint ? `. ${hint}` : ''}`,
-          stack: (stack ?? message) + (hint ? `\n${hint}` : ''),
+          stack: stack && stack + (hint ? `\n${hint}` : ''),
         };
   report(failure, () => process.exit(1));
+}
+
+/** What there is to say of a value that was thrown and is no Error: whatever stack it had is lost. */
+function thrown(value: unknown): { message: string; stack?: string } {
+  return {
+    message: `${inspect(value, { breakLength: Infinity })} was thrown, which is no Error and has no stack`,
+  };
 }
