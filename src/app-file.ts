@@ -44,10 +44,21 @@ function find(spec: AppSpec, directory: string): AppFile {
   const exportName = spec.slice(colon + 1);
   // The default export is what is meant without a name.
   if (file) return { file, exportName: ['', 'default'].includes(exportName) ? undefined : exportName };
+  const hint = emptyDirectory(resolve(directory, spec)) ?? 'give it as ./app.mjs or ./app.mjs:export';
   throw new UserError(
-    `${spec}: there is no such file or package, seen from ${directory}; give it as ./app.mjs or ./app.mjs:export`,
+    `${spec}: there is no such file or package, seen from ${directory}; ${hint}`,
     ExitCode.appFailed,
   );
+}
+
+/** Why no app is found in a directory; undefined if it is none. */
+function emptyDirectory(path: string): string | undefined {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return undefined;
+  const { main, exports } = manifestOf(path) ?? {};
+  const entry = main ?? entryOf(exports, '.');
+  return typeof entry === 'string'
+    ? `the package.json in this directory names ${entry}, which is not there: build it, or correct package.json`
+    : 'this directory has neither an index.js nor a package.json that names a file: name the file of the app';
 }
 
 function findModule(name: string, directory: string): string | undefined {
@@ -101,9 +112,13 @@ function required(name: string, directory: string): string | undefined {
 
 /** The `exports` of the package in a directory, as they are written. */
 function exportsOf(directory: string): unknown {
+  return manifestOf(directory)?.exports;
+}
+
+/** The package.json in a directory, if there is one that makes sense. */
+function manifestOf(directory: string): { main?: unknown; exports?: unknown } | undefined {
   try {
-    return (JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as { exports?: unknown })
-      .exports;
+    return Object(JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')));
   } catch {
     return undefined;
   }

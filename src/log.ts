@@ -9,7 +9,7 @@ import { isatty } from 'node:tty';
 import type { DestinationStream, Logger } from 'pino';
 import type { PrettyOptions } from 'pino-pretty';
 import type { Config } from './config/settings.ts';
-import { UserError } from './errors.ts';
+import { errorCode, UserError } from './errors.ts';
 import { LineBuffer } from './line-buffer.ts';
 import { createLog, LineWriter, openLog } from './line-writer.ts';
 
@@ -149,8 +149,16 @@ function open(flag: string, path: string, wary: boolean): number {
   try {
     return openLog(path, { wary });
   } catch (error) {
-    throw new UserError(`${flag} ${path}: cannot open it for appending: ${(error as Error).message}`);
+    throw new UserError(`${flag} ${path}: cannot open it for appending: ${reasonFor(path, error)}`);
   }
+}
+
+/** Why a log cannot be opened; the system's reason names the path once more. */
+function reasonFor(path: string, error: unknown): string {
+  const directory = dirname(path);
+  if (errorCode(error) === 'ENOENT' && !existsSync(directory))
+    return `the directory ${directory} does not exist; create it first`;
+  return (error as Error).message.replace(/, \w+ '.*'$/s, '');
 }
 
 function reopen(
@@ -193,7 +201,7 @@ function check(flag: string, path: string, wary: boolean): void {
   try {
     accessSync(dirname(path), constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new UserError(`${flag} ${path}: cannot open it for appending: ${(error as Error).message}`);
+    throw new UserError(`${flag} ${path}: cannot open it for appending: ${reasonFor(path, error)}`);
   }
 }
 

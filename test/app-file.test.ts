@@ -63,6 +63,30 @@ describe('the app', () => {
     assert.equal(findApp('.', directory).file, join(directory, 'lib/start.js'));
   });
 
+  for (const [name, manifest, hint] of [
+    [
+      'unbuilt',
+      '{"main":"dist/app.js"}',
+      'names dist/app.js, which is not there: build it, or correct package.json',
+    ],
+    ['exporting', '{"exports":"./lib.mjs"}', 'names ./lib.mjs, which is not there'],
+    [
+      'nameless',
+      '{}',
+      'has neither an index.js nor a package.json that names a file: name the file of the app',
+    ],
+  ] as const) {
+    it(`is not found in a directory, and what is missing there is said: ${manifest}`, (t) => {
+      const directory = site(t);
+      mkdirSync(join(directory, name));
+      writeFileSync(join(directory, name, 'package.json'), manifest);
+      assert.throws(
+        () => findApp(`./${name}`, directory),
+        (error: Error) => error instanceof UserError && error.message.includes(hint),
+      );
+    });
+  }
+
   for (const spec of [
     'absent.mjs',
     'without',

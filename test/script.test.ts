@@ -97,7 +97,10 @@ describe('a script that does not listen', () => {
   it('ends the start as soon as it has nothing left to do', async (t) => {
     const { code, stderr } = await fasticorn(t, ['--check-config', http], { env: { LISTEN: 'never' } });
     assert.equal(code, 4);
-    assert.match(stderr, /^fasticorn: \S+http\.cjs has no default export, and does not listen\n$/);
+    assert.match(
+      stderr,
+      /^fasticorn: \S+http\.cjs has no default export, and does not listen; export the app \([^\n]*\), or have it call listen\(\)\n$/,
+    );
   });
 });
 

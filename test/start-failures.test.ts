@@ -103,6 +103,11 @@ describe('an app that cannot be loaded', () => {
       /no export by the name of \\"nothing\\"; it exports admin, notAPlugin, options/,
     ],
     [
+      'there is no such export beside an app',
+      `${app('start/only-an-app.mjs')}:nothing`,
+      /no export by the name of \\"nothing\\"; it exports only a default"/,
+    ],
+    [
       'the export is nothing that can be served',
       `${app('start/exports.mjs')}:notAPlugin`,
       /its export \\"notAPlugin\\" is a number: expected a Fastify plugin/,
@@ -153,6 +158,7 @@ describe('a command line that cannot be served', () => {
       const { code, stderr } = await fasticorn(t, args);
       assert.equal(code, 1);
       assert.match(stderr, /^fasticorn: --error-logfile \S+: cannot open it for appending: .*\n$/);
+      assert.equal(count(stderr, new RegExp(directory)), 1, 'its path, once');
       assert.equal(existsSync(socket), false);
     }
   });
@@ -204,7 +210,7 @@ describe('--check-config', () => {
     [['-b', 'unix:/no/such/directory/app.sock'], /the directory \/no\/such\/directory does not exist/],
     [
       ['--access-logfile', '/no/such/directory/log'],
-      /--access-logfile \/no\/such\/directory\/log: cannot open it/,
+      /--access-logfile \/no\/such\/directory\/log: cannot open it for appending: the directory \/no\/such\/directory does not exist; create it first\n$/,
     ],
   ];
   for (const [args, reason] of wrong) {

@@ -161,13 +161,15 @@ function isPlain(value: unknown): boolean {
 
 function noExport(spec: string, name: string, module: ModuleExports): string {
   const names = exportNames(module);
-  const others = names.length > 0 ? `; it exports ${names.join(', ')}` : '; it exports nothing';
-  return `${spec}: the module has no export by the name of "${name}"${others}`;
+  const others =
+    names.length > 0 ? names.join(', ') : module.default === undefined ? 'nothing' : 'only a default';
+  return `${spec}: the module has no export by the name of "${name}"; it exports ${others}`;
 }
 
-/** What else a module exports, for messages. */
+/** What else a module exports, for messages. The members of an app that it exports are none of these. */
 export function exportNames(module: ModuleExports): string[] {
-  const names = [...Object.keys(module), ...(isPlain(module.default) ? Object.keys(module.default!) : [])];
+  const { default: main } = module;
+  const names = [...Object.keys(module), ...(isPlain(main) && !isInstance(main) ? Object.keys(main!) : [])];
   return [...new Set(names)]
     .filter((name) => !['default', 'module.exports', '__esModule'].includes(name))
     .sort();
