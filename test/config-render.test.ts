@@ -173,6 +173,12 @@ describe('--print-config', () => {
     assert.match(text, /^bind +=.unix:\/a,0\.0\.0\.0:80 +# conf\/app\.mjs$/m);
   });
 
+  it('says the app first, and where it was named', () => {
+    const file = { path: 'fasticorn.config.mjs', values: { app: './app.js' }, lineOf: () => 3 };
+    assert.match(print([], {}, file)[0]!, /^app += \.\/app\.js +# fasticorn\.config\.mjs:3$/);
+    assert.match(print(['other.js'], {}, file)[0]!, /^app += other\.js +# argument$/);
+  });
+
   it('quotes a value that would break its line', () => {
     const [line] = print(['--access-logfile=a b\nc']).filter((line) => line.startsWith('access-logfile'));
     assert.match(line!, / = "a b\\nc" +# flag --access-logfile$/);

@@ -39,6 +39,8 @@ export interface ConfigFile {
 export interface Loaded {
   /** The file of the app, as typed. */
   app?: string;
+  /** Where it was named, for people: `fasticorn.config.mjs:3`. */
+  appSource?: string;
   /** What followed `--` on the command line: it is the app's. */
   args: readonly string[];
   config: Config;
@@ -72,8 +74,14 @@ export function load(
   const { given, ...line } = readCommandLine(argv);
   const sources = new Map([...(file ? readFile(file) : []), ...readEnvironment(env), ...given]);
   const app = line.app ?? (file && appOf(file));
+  const appSource = line.app === undefined && file ? placeInFile(originIn(file, 'app')) : 'argument';
   const hooks = file?.hooks && { hooks: file.hooks };
-  return { ...line, ...(app !== undefined && { app }), ...hooks, ...readSettings(sources, machine) };
+  return {
+    ...line,
+    ...(app !== undefined && { app, appSource }),
+    ...hooks,
+    ...readSettings(sources, machine),
+  };
 }
 
 /**

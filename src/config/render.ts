@@ -163,13 +163,17 @@ export function shown({ config, origins }: Loaded): Record<string, { value: stri
   );
 }
 
-/** The text of `--print-config`: a line for each setting, with its value and where that came from. */
+/** The text of `--print-config`: a line for the app and each setting, with its value and where that came from. */
 export function printConfig(loaded: Loaded): string {
   const texts = shown(loaded);
-  const lines = rows.map(([name, { flag }]) => {
-    const { value, source } = texts[name]!;
-    return { flag, value: value === null ? '' : onOneLine(value), origin: source };
-  });
+  const { app, appSource = '' } = loaded;
+  const lines = [
+    ...(app === undefined ? [] : [{ flag: 'app', value: onOneLine(app), origin: appSource }]),
+    ...rows.map(([name, { flag }]) => {
+      const { value, source } = texts[name]!;
+      return { flag, value: value === null ? '' : onOneLine(value), origin: source };
+    }),
+  ];
   const flagWidth = Math.max(...lines.map(({ flag }) => flag.length));
   const valueWidth = Math.max(...lines.map(({ value }) => value.length));
   return lines
