@@ -4,7 +4,7 @@
  * file that reads `process.env` or sets the exit code of the arbiter's process.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve, sep } from 'node:path';
+import { join, sep } from 'node:path';
 import { isatty } from 'node:tty';
 import { findApp } from './app-file.ts';
 import { Arbiter } from './arbiter/arbiter.ts';
@@ -73,7 +73,7 @@ async function main(): Promise<number> {
 function refuseMistypedCommand({ app = '', config }: Loaded): void {
   const command = /^[a-z]+$/.test(app) ? nearest(app, [...verbNames, 'status', 'dev']) : undefined;
   const meant = meaningElsewhere(app) ?? (command && `the command ${command}`);
-  if (meant && !existsSync(resolve(config.chdir ?? '.', app)))
+  if (meant && missingApp({ app, config }))
     throw new UserError(`there is no app "${app}"; did you mean ${meant}?`);
 }
 
@@ -99,7 +99,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   };
   // Before anything is bound, or anybody replaced.
   readTlsIdentity(config);
-  const missing = missingApp(loaded);
+  const missing = config.watch ? undefined : missingApp(loaded);
   if (missing) {
     logger.fatal(missing.message);
     before?.failed(missing.message);
@@ -137,9 +137,8 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   return ended(await arbiter.run());
 }
 
-/** Why there is no app, unless it is waited for. */
-function missingApp({ app, config }: Loaded & { app: string }): UserError | undefined {
-  if (config.watch) return undefined;
+/** Why there is no such app; undefined if there is one. */
+function missingApp({ app, config }: { app: string; config: Config }): UserError | undefined {
   try {
     findApp(app, config.chdir ?? '.');
   } catch (error) {

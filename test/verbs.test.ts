@@ -415,6 +415,14 @@ describe('Who asks in vain is told why, in one line:', () => {
     });
   }
 
+  it('but no word that an app is called by', async (t) => {
+    const directory = temporaryDirectory(t);
+    writeFileSync(join(directory, 'start.mjs'), 'export default async (app) => {};');
+    const { code, stdout } = await fasticorn(t, ['--check-config', 'start'], { cwd: directory });
+    assert.equal(code, 0);
+    assert.match(stdout, /start loads: a Fastify 5 plugin/);
+  });
+
   it('a flag that a reload cannot change, which is said', async (t) => {
     const server = await start(t, []);
     await settled(server, 1);
