@@ -83,8 +83,16 @@ export class Connections {
     // Not one more listener: an event with two costs more, and an app may remove them all.
     const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]): boolean => {
-      if (REQUESTS.includes(event)) this.begin(args[0] as IncomingMessage, args[1] as ServerResponse);
-      else if (TUNNELS.includes(event)) this.#handOver(args[0] as IncomingMessage);
+      if (REQUESTS.includes(event)) {
+        const request = args[0] as IncomingMessage;
+        this.begin(request, args[1] as ServerResponse);
+        if (this.#closingSince !== undefined && !streamOf(request)) {
+          // Whether its answer may be the last is known once Node's parser is through with what has come, bodies too,
+          // and an app may answer within the event. Not in the next tick: Node lets those run before each body.
+          setImmediate(() => emit(event, ...args));
+          return true;
+        }
+      } else if (TUNNELS.includes(event)) this.#handOver(args[0] as IncomingMessage);
       return emit(event, ...args);
     };
   }
