@@ -5,11 +5,12 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
 import { exchange, fetchFrom } from './support/http.ts';
 import { load } from './support/load.ts';
 import { freePort } from './support/port.ts';
+import { RawConnection } from './support/raw.ts';
 import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const http = app('script/http.cjs');
@@ -185,6 +186,50 @@ describe('further ports of a script', () => {
     });
     assert.equal((await fetchFrom(from(server), '/')).body, 'main');
     assert.equal((await fetchFrom({ port: Number(METRICS) }, '/')).body, 'metrics');
+  });
+
+  /** A server whose app has another one on a second `--bind`, as often as it is asked to. */
+  async function startLater(t: TestContext) {
+    const { METRICS } = await ports();
+    const socket = join(temporaryDirectory(t), 'app.sock');
+    const binds = ['--bind', `unix:${socket},unix:${socket}.metrics`];
+    const args = ['-w', '1', ...binds, '--adopt', `${METRICS}=unix:${socket}.metrics`];
+    const server = await startServer(t, app('script/later-server.mjs'), args, { env: { METRICS }, socket });
+    assert.equal((await fetchFrom(from(server), '/later')).body, 'listening');
+    return { server, socket };
+  }
+
+  it('may be a --bind long after the start, where it is an error of the app if it cannot listen', async (t) => {
+    const { server } = await startLater(t);
+    // No answer comes, as that server never listens.
+    fetchFrom(from(server), '/later').catch(() => {});
+    const message = /^--bind unix:\S+metrics: cannot listen/;
+    await until(
+      () => server.log().some(({ level, err }) => level === 60 && message.test(Object(err).message)),
+      'the error in the log',
+    );
+  });
+
+  it('may be a --bind long after the start, and are drained as any other', async (t) => {
+    const { server, socket } = await startLater(t);
+    const old = server.workers();
+    const idle = await RawConnection.open(socket);
+    idle.get('/');
+    await until(() => idle.answers === 1, 'an answer');
+    const slow = fetchFrom(from(server), '/slow');
+    await until(() => server.stderr.includes('slow begins'), 'the request in flight');
+    await fasticorn(t, ['--bind', `unix:${socket}`, 'reload']);
+    for (let sent = 2; !/connection: close/i.test(idle.received); sent++) {
+      idle.get('/');
+      await until(() => idle.answers === sent, 'the answer of the worker that retires');
+    }
+    // Nobody accepts there now, so it waits in the queue.
+    const queued = fetchFrom({ socketPath: `${socket}.metrics` }, '/');
+    await slow;
+    await until(() => !server.workers().some((pid) => old.includes(pid)), 'the old worker to be gone');
+    await fetchFrom(from(server), '/later');
+    assert.equal((await queued).body, `metrics ${server.workers()[0]}`);
+    assert.equal(await server.stop(), 0);
   });
 
   it('may be a --bind by a relative path', async (t) => {

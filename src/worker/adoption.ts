@@ -54,7 +54,10 @@ export class Adoption {
   /** Whether the main server listens because we made it: what the app then does by itself means the same server. */
   #isOurs = false;
   readonly #others = new Set<net.Server>();
-  readonly #parts: Promise<Listening[]>[] = [];
+  /** Every server that accepts on a socket of ours; they may become more at any time. */
+  readonly accepting: Listening[] = [];
+  /** What `listening` is to wait for; undefined once it does. */
+  #parts: Promise<void>[] | undefined = [];
   #found: (server: net.Server) => void = () => {};
   /** Resolves with the server that has our sockets, once it listens on all of them. */
   readonly listening: Promise<net.Server>;
@@ -64,7 +67,9 @@ export class Adoption {
     this.listening = new Promise<net.Server>((resolve) => {
       this.#found = resolve;
     }).then(async (server) => {
-      await Promise.all(this.#parts);
+      const parts = this.#parts!;
+      this.#parts = undefined;
+      await Promise.all(parts);
       return server;
     });
     // Who waits for it hears of a failure; who does not, because the app failed first, need not.
@@ -99,11 +104,6 @@ export class Adoption {
       await listen();
     }
     await this.listening;
-  }
-
-  /** Every server that accepts on a socket of ours. */
-  async accepting(): Promise<Listening[]> {
-    return (await Promise.all(this.#parts)).flat();
   }
 
   /** Gives up what this worker has listened to by itself, so that its successor can have it. */
@@ -187,9 +187,12 @@ export class Adoption {
     // Where it is us who call listen(), the address is that of the socket, which Node knows if it is TCP.
     const own = server === this.#expected ? sockets[0]!.address : undefined;
     if (own?.kind !== 'tcp') answerAddress(server, own ? { ...asked, path: pathOf(own) } : asked);
-    const accepting = acceptOn(server, sockets, this.#options.backlog);
-    accepting.catch(() => {});
-    this.#parts.push(accepting);
+    const part = acceptOn(server, sockets, this.#options.backlog, this.accepting);
+    const isAwaited = this.#parts?.push(part) !== undefined;
+    part.catch((error) => {
+      // Who waits for all parts hears of it, and so has the app if it listens for errors of its server.
+      if (!isAwaited && server.listenerCount('error') === 0) throw error;
+    });
   }
 
   /** Listens as the app wants it in the first worker, as soon as its predecessor has let go, and seems to elsewhere. */

@@ -23,16 +23,17 @@ const { listen } = net.Server.prototype;
  * Has a server accept on all these sockets: on the first by itself, which emits `listening`, and on the others through
  * plain servers that hand their connections over.
  *
+ * @param accepting gets each of these servers as soon as it listens.
  * @throws UserError if a port was taken between bind and listen.
  */
 export async function acceptOn(
   server: net.Server,
   sockets: readonly InheritedSocket[],
   backlog: number,
-): Promise<Listening[]> {
-  const listening: Listening[] = [];
+  accepting: Listening[],
+): Promise<void> {
   for (const socket of sockets) {
-    const one = listening.length === 0 ? server : handingOverTo(server, socket.address);
+    const one = socket === sockets[0] ? server : handingOverTo(server, socket.address);
     try {
       // Only in this form does Node not replace the backlog by 511.
       asPrimary(() =>
@@ -45,9 +46,8 @@ export async function acceptOn(
       const reason = code === 'EADDRINUSE' ? 'the port is taken; stop who has it' : 'cannot listen';
       throw new UserError(`--bind ${formatAddress(socket.address)}: ${reason} (${code ?? error})`);
     }
-    listening.push({ server: one, socket });
+    accepting.push({ server: one, socket });
   }
-  return listening;
 }
 
 /** Made like the net.Server inside http.Server; handing connections over by this event is documented by Node. */

@@ -82,7 +82,7 @@ class Worker {
   readonly #log: OpenLog;
   #accessLog: OpenAccessLog | undefined;
   /** What is to be drained one day; how the queues are treated is known only then. */
-  #serving: (Omit<Draining, 'listening'> & { listening: Listening[] }) | undefined;
+  #serving: (Omit<Draining, 'listening'> & { listening: readonly Listening[] }) | undefined;
   #drain: Drain | undefined;
   /** From the first listen(2) on: the kernel may have handed us something. */
   #mayHaveConnections = false;
@@ -125,10 +125,9 @@ class Worker {
     server.once('close', () => {
       if (!this.#drain) report({ type: 'asked-to-leave' });
     });
-    const listening = await adoption.accepting();
     const closeApp = () => this.#closeApp(app, server);
     this.#serving = {
-      listening,
+      listening: adoption.accepting,
       connections,
       closeApp,
       gracefulTimeout,
@@ -334,7 +333,7 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
 }
 
 /** Has an HTTP server that is about to listen do as the operator wants, whatever the app has told it. */
-function prepare(server: net.Server, addresses: readonly Address[], config: Config): void {
+function prepare(server: net.Server, addresses: readonly Address[], config: Config, isBound: boolean): void {
   if (addresses.length === 0) return;
   if (config.http2 && !('updateSettings' in server))
     throw unloadable(
