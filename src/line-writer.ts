@@ -31,7 +31,7 @@ const LAST_FLUSH = 1000;
 export interface LineWriterOptions {
   /** A file that was opened for appending, rather than a stream that others have opened for us. */
   ownFile?: boolean;
-  /** Told once when the destination stops taking lines, and once when it takes them again, with the lines lost. */
+  /** Told once when the destination stops taking lines, and once when it has taken all that waited, with the lines lost. */
   onTrouble?: (event: { error: Error } | { lost: number }) => void;
 }
 
@@ -76,7 +76,8 @@ export class LineWriter {
   }
 
   #take(bytes: Buffer, lines: number): void {
-    if (this.#pendingBytes + bytes.length > MAX_PENDING) {
+    // Where nothing waits, the destination may well take more than is to wait.
+    if (this.#pendingBytes > 0 && this.#pendingBytes + bytes.length > MAX_PENDING) {
       this.#lost += lines;
       return;
     }
@@ -135,7 +136,8 @@ export class LineWriter {
     this.#chunks.shift();
     this.#pendingBytes -= this.#written;
     this.#written = 0;
-    if (!this.#trouble && this.#lost === 0) return;
+    // What is said then may be for this destination: sooner there would be no room for it.
+    if (this.#chunks.length > 0 || (!this.#trouble && this.#lost === 0)) return;
     const lost = this.#lost;
     this.#trouble = false;
     this.#lost = 0;

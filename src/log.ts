@@ -58,7 +58,13 @@ export function openErrorLog(
 ): OpenLog {
   const fd =
     settings.errorLogfile === '-' ? 2 : open('--error-logfile', settings.errorLogfile, isWary(settings));
-  const writer = new LineWriter(fd, { ownFile: settings.errorLogfile !== '-' });
+  const writer = new LineWriter(fd, {
+    ownFile: settings.errorLogfile !== '-',
+    onTrouble(event) {
+      if ('lost' in event && event.lost > 0)
+        logger.warn(`error log: writing again, ${event.lost} lines were lost`);
+    },
+  });
   // Asked now: later the descriptor may be another file's.
   const [forPeople, onTerminal] = [isPretty(settings, fd), isatty(fd)];
   const logger = when(() => {

@@ -229,6 +229,14 @@ describe('LineWriter', () => {
     assert.equal(text, lines.slice(0, lines.length - lost).join(''));
   });
 
+  it('writes a line of any length where nothing waits', (t) => {
+    const path = join(temporaryDirectory(t), 'log');
+    const writer = new LineWriter(openLog(path), { ownFile: true });
+    const longest = `${'x'.repeat(3 << 20)}\n`;
+    writer.write(longest);
+    assert.equal(readFileSync(path, 'utf8'), longest);
+  });
+
   it('tells once that the destination takes nothing, and goes on taking lines', () => {
     const full = openSync('/dev/full', 'a');
     const events: { error?: Error }[] = [];

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
@@ -98,6 +98,21 @@ const put = (buffer: LineBuffer, n: number) =>
     .begin()
     .add(Buffer.from(`{"n":${n}}\n`))
     .end();
+
+describe('An error log that takes nothing for a while', () => {
+  it('says at its end how many lines were lost', (t) => {
+    const { settings, error } = logs(t);
+    symlinkSync('/dev/full', error);
+    const { logger, reopen } = openErrorLog(settings);
+    for (const n of upTo(30_000)) logger.info({ n });
+    rmSync(error);
+    reopen();
+    const kept = numbers(error).filter((n) => n !== undefined);
+    assert.deepEqual(kept, upTo(kept.length));
+    const { level, msg } = lines(error).at(-1)!;
+    assert.deepEqual([level, msg], [40, `error log: writing again, ${30_000 - kept.length} lines were lost`]);
+  });
+});
 
 describe('A log that cannot be opened anew', () => {
   it('stays in use as it was, and says why in one line', (t) => {
