@@ -113,6 +113,14 @@ describe('With --http2', () => {
     assert.match(stderr, /--http2 is for apps whose server we make/);
   });
 
+  it('an app may have a server for HTTP/1 beside it that gets nothing of ours', async (t) => {
+    const { target } = await startOnPort(t, app('side-server.mjs'), flags);
+    const session = dial(t, target.port);
+    const port = Number((await get(session, '/')).body);
+    assert.equal((await fetchFrom({ port }, '/')).body, 'aside');
+    session.close();
+  });
+
   it('there has to be a certificate', async (t) => {
     const { code, stderr } = await fasticorn(t, ['--http2', '--check-config', app('plain.mjs')]);
     assert.equal(code, 1);

@@ -168,7 +168,7 @@ class Worker {
           connections.watchRaw(server);
           return;
         }
-        prepare(server, addresses, config);
+        prepare(server, addresses, config, isBound);
         if (lines) logUpgrades(server as Server, lines);
         connections.watch(server as Server);
         limitRequests(server as Server, config, {
@@ -335,7 +335,7 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
 /** Has an HTTP server that is about to listen do as the operator wants, whatever the app has told it. */
 function prepare(server: net.Server, addresses: readonly Address[], config: Config, isBound: boolean): void {
   if (addresses.length === 0) return;
-  if (config.http2 && !('updateSettings' in server))
+  if (config.http2 && isBound && !('updateSettings' in server))
     throw unloadable(
       '--http2 is for apps whose server we make: this one makes its own, with http2.createSecureServer() it could',
     );
