@@ -2,16 +2,15 @@
  * One line per request, written when it is over. Knows what is in a line and keeps it short and harmless; how lines
  * reach the file is the business of `log.ts`.
  */
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 // Not the global of that name, which is looked up and asked for its value each time.
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { type LineBuffer, PLAIN } from '../line-buffer.ts';
-import type { OnOver } from './connections.ts';
+import type { OnOver, OnTunnel } from './connections.ts';
 import { streamOf } from './http2-stream.ts';
-import { join } from './join.ts';
 import { clientOf, connectionOf } from './peers.ts';
 
 /** What the framework knows better than Node about a request. */
@@ -59,16 +58,13 @@ export function accessLine(log: LineBuffer): OnOver {
   return (request, response, began) => write(log, request, statusOf(request, response), began);
 }
 
-/** Writes a line for each upgraded connection when it ends. */
-export function logUpgrades(server: Server, log: LineBuffer): void {
-  join(server, 'upgrade', (request: IncomingMessage, socket: Duplex) => logUpgrade(request, socket, log));
-}
-
-/** Writes the line for an upgraded connection, or one that is refused to be, when it ends. */
-export function logUpgrade(request: IncomingMessage, socket: Duplex, log: LineBuffer): void {
-  const began = performance.now();
-  const status = statusWrittenTo(socket);
-  socket.once('close', () => write(log, request, status(), began));
+/** Returns what writes the line of an upgraded connection, or one that is refused to be, when it ends. */
+export function tunnelLine(log: LineBuffer): OnTunnel {
+  return (request, socket) => {
+    const began = performance.now();
+    const status = statusWrittenTo(socket);
+    socket.once('close', () => write(log, request, status(), began));
+  };
 }
 
 function write(log: LineBuffer, request: IncomingMessage, status: number, began: number): void {

@@ -8,6 +8,7 @@ import type * as net from 'node:net';
 import type { Socket } from 'node:net';
 // Not the global of that name, which is looked up and asked for its value each time.
 import { performance } from 'node:perf_hooks';
+import type { Duplex } from 'node:stream';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
 import {
@@ -37,8 +38,12 @@ export type Arrivals = Pick<Entrance, 'size' | 'busy' | 'lost' | 'endIdle' | 'de
 /** Called when a response is over, in whatever way, with the milliseconds of a monotonic clock when its request had come. */
 export type OnOver = (request: IncomingMessage, response: ServerResponse, began: number) => void;
 
+/** Called when a connection becomes its app's own, before the app hears of it. */
+export type OnTunnel = (request: IncomingMessage, socket: Duplex) => void;
+
 export interface ConnectionsOptions {
   onOver?: OnOver | undefined;
+  onTunnel?: OnTunnel | undefined;
   /** Count as connections as well, and are ended with them. */
   arrivals?: Arrivals | undefined;
   /** What clients are told of how long a connection stays open for their next request, in seconds; 0 for nothing. */
@@ -50,6 +55,7 @@ export class Connections {
   readonly #open = new LiveMap<Socket, Connection>();
   readonly #sessions = new WeakMap<Http2Session, Connection>();
   readonly #onOver: OnOver | undefined;
+  readonly #onTunnel: OnTunnel | undefined;
   readonly #arrivals: Arrivals | undefined;
   readonly #keepAlive: number;
   /** Since when we want to go; milliseconds as above. */
@@ -58,8 +64,9 @@ export class Connections {
   #begun = 0;
   #over = 0;
 
-  constructor({ onOver, arrivals, keepAlive = 0 }: ConnectionsOptions = {}) {
+  constructor({ onOver, onTunnel, arrivals, keepAlive = 0 }: ConnectionsOptions = {}) {
     this.#onOver = onOver;
+    this.#onTunnel = onTunnel;
     this.#arrivals = arrivals;
     this.#keepAlive = keepAlive;
   }
@@ -92,7 +99,7 @@ export class Connections {
           setImmediate(() => emit(event, ...args));
           return true;
         }
-      } else if (TUNNELS.includes(event)) this.#handOver(args[0] as IncomingMessage);
+      } else if (TUNNELS.includes(event)) this.#handOver(args[0] as IncomingMessage, args[1] as Duplex);
       return emit(event, ...args);
     };
   }
@@ -306,9 +313,11 @@ export class Connections {
   }
 
   /** A connection is an app's own from now on, whatever its requests so far. */
-  #handOver(request: IncomingMessage): void {
+  #handOver(request: IncomingMessage, socket: Duplex): void {
     const connection = this.#of(request);
-    if (!connection) return;
+    // An app may hand the request on by the same event.
+    if (!connection || connection.isTunnel) return;
+    this.#onTunnel?.(request, socket);
     if (connection.isReused) restoreTimeout(connection.socket, connection.server!);
     connection.isReused = false;
     connection.isTunnel = true;

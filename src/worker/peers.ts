@@ -7,7 +7,6 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Address, isUnix } from '../address.ts';
 import { type TrustProxy, trustProxy } from '../trust-proxy.ts';
-import { join } from './join.ts';
 import { membershipIn } from './networks.ts';
 import { REQUESTS, TUNNELS } from './request-events.ts';
 
@@ -106,9 +105,13 @@ export function identifyPeers(
     socket[kUntrusted] = true;
     if (strips) return;
     strips = true;
-    // Fastify 4 believes some of these headers even where its trustProxy says no. Not before the first such connection:
-    // each listener costs every request.
-    for (const event of [...REQUESTS, ...TUNNELS]) join(server, event, stripForwarding);
+    // Fastify 4 believes some of these headers even where its trustProxy says no. Not before the first such connection,
+    // as it costs every request, and not by listeners: Node answers some of these events where there is none.
+    const emit = server.emit.bind(server);
+    server.emit = (event: string, ...args: unknown[]): boolean => {
+      if (REQUESTS.includes(event) || TUNNELS.includes(event)) stripForwarding(args[0] as IncomingMessage);
+      return emit(event, ...args);
+    };
   };
   const identify = (socket: Socket & Marked) => {
     markSocket(socket, own);
@@ -159,7 +162,7 @@ export function clientOf(request: IncomingMessage): string {
 const UNIX_PEER = { address: '127.0.0.1', family: 'IPv4' };
 
 /** Removes what a client that nobody trusts claims about itself, from every form in which Node shows headers. */
-export function stripForwarding(request: IncomingMessage): void {
+function stripForwarding(request: IncomingMessage): void {
   if (!(connectionOf(request) as Marked)[kUntrusted]) return;
   const { rawHeaders } = request;
   let found = false;

@@ -8,20 +8,13 @@ import type { Config } from '../config/settings.ts';
 import { http } from '../http.ts';
 import { streamOf } from './http2-stream.ts';
 import { lingerAtEnd } from './linger.ts';
-import { stripForwarding } from './peers.ts';
 import { REQUESTS, TUNNELS } from './request-events.ts';
 
 /** Bytes and numbers; 0 for none. */
 export type RequestLimits = Pick<Config, 'limitRequestLine' | 'limitRequestFields' | 'limitRequestFieldSize'>;
 
-/** Told of what is refused, as the app's listeners are not. */
-export interface Witness {
-  begin(request: IncomingMessage, response: ServerResponse): void;
-  upgrade(request: IncomingMessage, socket: Duplex): void;
-}
-
 /** Has a server keep to the limits, if there are any. */
-export function limitRequests(server: Server, limits: RequestLimits, witness: Witness): void {
+export function limitRequests(server: Server, limits: RequestLimits): void {
   const { limitRequestLine: line, limitRequestFields: fields, limitRequestFieldSize: size } = limits;
   if (!line && !fields && !size) return;
   const own = (server as { maxHeaderSize?: number }).maxHeaderSize ?? http().maxHeaderSize;
@@ -37,9 +30,8 @@ export function limitRequests(server: Server, limits: RequestLimits, witness: Wi
     const request = args[0] as IncomingMessage;
     const status = refusal(request, limits, own + size);
     if (!status) return emit(event, ...args);
-    stripForwarding(request);
-    if (isRequest) refuse(request, args[1] as ServerResponse, status, witness);
-    else refuseTunnel(request, args[1] as Duplex, status, witness);
+    if (isRequest) refuse(request, args[1] as ServerResponse, status);
+    else refuseTunnel(args[1] as Duplex, status);
     return true;
   };
 }
@@ -67,8 +59,7 @@ function refusal(request: IncomingMessage, limits: RequestLimits, most: number):
   return (fields && count > fields) || isOver ? 431 : undefined;
 }
 
-function refuse(request: IncomingMessage, response: ServerResponse, status: number, witness: Witness): void {
-  witness.begin(request, response);
+function refuse(request: IncomingMessage, response: ServerResponse, status: number): void {
   const body = bodyFor(status);
   const isStream = streamOf(request) !== undefined;
   if (!isStream) lingerAtEnd(request);
@@ -80,8 +71,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, status: numb
   response.end(body);
 }
 
-function refuseTunnel(request: IncomingMessage, socket: Duplex, status: number, witness: Witness): void {
-  witness.upgrade(request, socket);
+function refuseTunnel(socket: Duplex, status: number): void {
   socket.on('error', () => {});
   socket.end(
     `HTTP/1.1 ${status} ${http().STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,

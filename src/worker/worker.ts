@@ -13,7 +13,7 @@ import { type OpenAccessLog, type OpenLog, openAccessLog, openErrorLog } from '.
 import { type AppSpec, type Beat, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
 import { IDLE_GRACE } from '../timing.ts';
 import { setTrustProxy } from '../trust-proxy.ts';
-import { accessLine, logUpgrade, logUpgrades, noted, remember } from './access-log.ts';
+import { accessLine, noted, remember, tunnelLine } from './access-log.ts';
 import { Adoption, closeQuietly } from './adoption.ts';
 import { isRequestNoise } from './app-log.ts';
 import { isServer, unloadable } from './app-shape.ts';
@@ -114,8 +114,11 @@ class Worker {
     this.#accessLog = openAccessLog(config, this.#log.logger);
     const lines = this.#accessLog?.lines;
     const entrance = await entranceFor(this.#order, this.#log);
-    const onOver = lines && accessLine(lines);
-    const connections = new Connections({ onOver, arrivals: entrance, keepAlive });
+    const connections = new Connections({
+      ...(lines ? { onOver: accessLine(lines), onTunnel: tunnelLine(lines) } : {}),
+      arrivals: entrance,
+      keepAlive,
+    });
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     const adoption = this.#adopt(connections, entrance);
     const app = await load(this.#order, adoption, this.#log);
@@ -158,7 +161,6 @@ class Worker {
   /** Sees to it that what the app makes listen accepts on our sockets, and is watched. */
   #adopt(connections: Connections, entrance: Entrance | undefined): Adoption {
     const { config, sockets, worker } = this.#order;
-    const lines = this.#accessLog?.lines;
     return new Adoption({
       ...{ sockets, backlog: config.backlog, adopt: config.adopt, isFirst: worker === 1 },
       note: (text) => this.#log.logger.info(text),
@@ -169,12 +171,9 @@ class Worker {
           return;
         }
         prepare(server, addresses, config, isBound);
-        if (lines) logUpgrades(server as Server, lines);
+        limitRequests(server as Server, config);
+        // After the limits, so as to hear also of what they refuse.
         connections.watch(server as Server);
-        limitRequests(server as Server, config, {
-          begin: (request, response) => connections.begin(request, response),
-          upgrade: (request, socket) => lines && logUpgrade(request, socket, lines),
-        });
         if (addresses[0] && isBound) entrance?.guard(server, addresses[0]);
       },
     });
