@@ -185,6 +185,15 @@ describe('What Node does by itself, it does here too', () => {
     assert.equal(jsonOf(answer).body, 'hello');
   });
 
+  it('leaves expectations to an app that listens for them only once it serves', async (t) => {
+    const server = await startServer(t, app('listens-itself.mjs'), ['-w', '1']);
+    const answer = await exchange(
+      { socketPath: server.socket },
+      'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: a-miracle\r\n\r\n',
+    );
+    assert.match(answer, /^HTTP\/1\.1 200 .*a miracle/s);
+  });
+
   it('serves HTTP/1 that claims to be a later version', async (t) => {
     const server = await startServer(t, app('plain.mjs'));
     const before = server.workers();

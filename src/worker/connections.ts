@@ -83,7 +83,10 @@ export class Connections {
     });
     // What Node answers by itself otherwise, unseen by us.
     if (server.listenerCount('checkExpectation') === 0) {
-      server.on('checkExpectation', (_request, response) => response.writeHead(417).end());
+      server.on('checkExpectation', (_request, response) => {
+        // An app may come to listen for it later.
+        if (server.listenerCount('checkExpectation') === 1) response.writeHead(417).end();
+      });
     }
     // Without a listener Node makes no request of a stream of HTTP/2. On HTTP/1 it does no harm.
     if (server.listenerCount('request') === 0) server.on('request', () => {});
