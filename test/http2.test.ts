@@ -191,6 +191,22 @@ describe('A limit to fields', () => {
     assert.equal((await get(session, '/', { one: '1'.repeat(100) })).status, 431);
     session.close();
   });
+
+  it('has what asks for a tunnel refused as any other stream', async (t) => {
+    const { server, target } = await startOnPort(t, app('answers.mjs'), [
+      ...flags,
+      ...['--limit-request-field-size', '100'],
+    ]);
+    const session = dial(t, target.port);
+    const tunnel = { ':method': 'CONNECT', ':authority': 'far:1' };
+    const refused = await answerTo(session.request({ ...tunnel, one: '1'.repeat(100) }));
+    assert.deepEqual([refused.status, JSON.parse(refused.body).statusCode], [431, 431]);
+    // As Node answers where the app does not listen for it.
+    assert.equal((await answerTo(session.request(tunnel))).status, 405);
+    const seen = (await logged(server, 2)).map(({ method, status }) => `${method} ${status}`);
+    assert.deepEqual(seen, ['CONNECT 431', 'CONNECT 405']);
+    session.close();
+  });
 });
 
 describe('A reload and a stop', () => {

@@ -25,7 +25,7 @@ import { streamOf } from './http2-stream.ts';
 import { announceKeepAlive, dropTimeout, isKeepAliveOurs, restoreTimeout } from './keep-alive.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent } from './peers.ts';
-import { REQUESTS, TUNNELS } from './request-events.ts';
+import { comesWithResponse, TUNNELS } from './request-events.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -93,7 +93,7 @@ export class Connections {
     // Not one more listener: an event with two costs more, and an app may remove them all.
     const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]): boolean => {
-      if (REQUESTS.includes(event)) {
+      if (comesWithResponse(event, args[0])) {
         const request = args[0] as IncomingMessage;
         this.begin(request, args[1] as ServerResponse);
         if (this.#closingSince !== undefined && !streamOf(request)) {

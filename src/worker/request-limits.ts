@@ -8,7 +8,7 @@ import type { Config } from '../config/settings.ts';
 import { http } from '../http.ts';
 import { streamOf } from './http2-stream.ts';
 import { lingerAtEnd } from './linger.ts';
-import { REQUESTS, TUNNELS } from './request-events.ts';
+import { comesWithResponse, TUNNELS } from './request-events.ts';
 
 /** Bytes and numbers; 0 for none. */
 export type RequestLimits = Pick<Config, 'limitRequestLine' | 'limitRequestFields' | 'limitRequestFieldSize'>;
@@ -25,7 +25,7 @@ export function limitRequests(server: Server, limits: RequestLimits): void {
 
   const emit = server.emit.bind(server);
   server.emit = (event: string, ...args: unknown[]): boolean => {
-    const isRequest = REQUESTS.includes(event);
+    const isRequest = comesWithResponse(event, args[0]);
     if (!isRequest && !TUNNELS.includes(event)) return emit(event, ...args);
     const request = args[0] as IncomingMessage;
     const status = refusal(request, limits, own + size);
