@@ -4,17 +4,20 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { copyFileSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import https from 'node:https';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import * as tls from 'node:tls';
+import { Connections } from '../src/worker/connections.ts';
 import { fasticorn } from './support/command.ts';
 import { fetchFrom, startOnPort } from './support/http.ts';
 import { load } from './support/load.ts';
 import { freePort } from './support/port.ts';
 import { v1 } from './support/proxy-protocol.ts';
-import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+import { afterwards, app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 import { encryptedKey, pair, tlsFlags } from './support/tls.ts';
 
 const [first, second] = [pair('first'), pair('second')];
@@ -186,6 +189,57 @@ describe('A reload', () => {
     assert.equal((await slow).body, 'token x');
     assert.equal((await server.exited).code, 0);
     assert.ok(!lineOf(server, /had to be cut/));
+  });
+});
+
+describe('A connection to a server that has TLS of its own', () => {
+  /** Such a server, and a connection to it that has said nothing yet. */
+  async function begin(t: TestContext) {
+    const [cert, key] = [first.cert, first.key].map((file) => readFileSync(file));
+    const server = https.createServer({ cert, key }, (_request, response) => response.end('secured'));
+    const connections = new Connections();
+    connections.watch(server);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const raw = connect(port, '127.0.0.1').on('error', () => {});
+    afterwards(t, () => {
+      raw.destroy();
+      connections.destroyAll();
+      server.close();
+    });
+    await until(() => connections.size === 1, 'the connection');
+    return { connections, raw };
+  }
+
+  it('is one connection from its first moment to its last, and busy with a request only', async (t) => {
+    const { connections, raw } = await begin(t);
+    const socket = tls.connect({ socket: raw, ca: first.ca, servername: 'localhost' });
+    await once(socket, 'secureConnect');
+    assert.deepEqual([connections.accepted, connections.size, connections.busy], [1, 1, 0]);
+    connections.closeAfterResponse();
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    assert.match(await text(socket), /\r\nConnection: close\r\n(.*\r\n)*\r\n.*secured$/);
+    await until(() => connections.size === 0, 'the end');
+    assert.equal(connections.accepted, 1);
+  });
+
+  it('is ended by a drain when its handshake does not come to an end', async (t) => {
+    const { connections, raw } = await begin(t);
+    // The beginning of a handshake.
+    raw.write(Buffer.from([22, 3, 1]));
+    const ended = once(raw.resume(), 'end');
+    connections.closeAfterResponse();
+    connections.endIdle(0);
+    await ended;
+    raw.end();
+    await until(() => connections.size === 0, 'the end');
+  });
+
+  it('is cut with the others', async (t) => {
+    const { connections } = await begin(t);
+    assert.equal(connections.destroyAll(), 0);
+    await until(() => connections.size === 0, 'the end');
   });
 });
 

@@ -30,6 +30,8 @@ export interface Connection {
   idleSince: number;
   /** By whom its requests are handed out; absent for a server that knows none. */
   readonly server: Server | undefined;
+  /** Its TLS handshake is under way: another socket takes its place after that. */
+  readonly isShaking: boolean;
   /** HTTP/1, and has had an answer, so that there may be another request, and we see to it if there is none. */
   isReused: boolean;
   /** An upgraded connection: its app's own. */
@@ -50,9 +52,10 @@ export function announceEnd(session: Http2Session): void {
   if (!session.closed && !session.destroyed) session.goaway(0, ANY_STREAM);
 }
 
-export function isIdle({ pending, socket, session, settledBytes }: Connection): boolean {
+export function isIdle({ pending, socket, session, isShaking, settledBytes }: Connection): boolean {
   // On HTTP/2 much is read that is no request; one that is missed is refused in a way that lets it be sent again.
-  return pending.length === 0 && (session !== undefined || socket.bytesRead === settledBytes);
+  const isOfNoRequest = isShaking || session !== undefined;
+  return pending.length === 0 && (isOfNoRequest || socket.bytesRead === settledBytes);
 }
 
 /** As of the last look. Half a request, or half the rest of one that is answered, does not count as use. */

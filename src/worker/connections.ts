@@ -24,7 +24,7 @@ import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
 import { announceKeepAlive, dropTimeout, isKeepAliveOurs, restoreTimeout } from './keep-alive.ts';
 import { LiveMap } from './live-map.ts';
-import { carriedBy, connectionEvent } from './peers.ts';
+import { carriedBy, connectionEvent, rawOf } from './peers.ts';
 import { comesWithResponse, TUNNELS } from './request-events.ts';
 
 /** The most requests in flight that are listed. */
@@ -74,7 +74,11 @@ export class Connections {
   /** Watches a server from now on. */
   watch(server: Server): void {
     let newest: Connection | undefined;
-    server.prependListener(connectionEvent(server), (socket: Socket) => {
+    const event = connectionEvent(server);
+    // A connection that TLS is about to hand out counts as well.
+    if (event === 'secureConnection')
+      server.prependListener('connection', (raw: Socket) => this.#add(raw, undefined, true));
+    server.prependListener(event, (socket: Socket) => {
       newest = this.#add(socket, server);
     });
     // Emitted while the event above is, for a connection that speaks HTTP/2.
@@ -224,8 +228,10 @@ export class Connections {
     return busy;
   }
 
-  #add(socket: Socket, server?: Server): Connection {
-    this.#accepted++;
+  #add(socket: Socket, server?: Server, isShaking = false): Connection {
+    const raw = rawOf(socket);
+    if (raw && this.#open.get(raw)) this.#open.delete(raw);
+    else this.#accepted++;
     const now = performance.now();
     const connection: Connection = {
       socket,
@@ -234,6 +240,7 @@ export class Connections {
       settledBytes: socket.bytesRead - socket.readableLength,
       idleSince: now,
       server,
+      isShaking,
       isReused: false,
       isTunnel: false,
       seenBytes: 0,
