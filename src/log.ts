@@ -2,7 +2,7 @@
  * The two logs: the error log of the arbiter, the workers and the app, and the access log of a worker. Knows pino
  * and pino-pretty; where bytes go and when is the business of `line-writer.ts`.
  */
-import { accessSync, closeSync, constants, existsSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { isatty } from 'node:tty';
@@ -155,8 +155,12 @@ function open(flag: string, path: string, wary: boolean): number {
   try {
     return openLog(path, { wary });
   } catch (error) {
-    throw new UserError(`${flag} ${path}: cannot open it for appending: ${reasonFor(path, error)}`);
+    throw cannotOpen(flag, path, error);
   }
+}
+
+function cannotOpen(flag: string, path: string, error: unknown): UserError {
+  return new UserError(`${flag} ${path}: cannot open it for appending: ${reasonFor(path, error)}`);
 }
 
 /** Why a log cannot be opened; the system's reason names the path once more. */
@@ -200,14 +204,13 @@ export function checkLogs(settings: LogSettings): void {
 }
 
 function check(flag: string, path: string, wary: boolean): void {
-  if (existsSync(path)) {
-    closeSync(open(flag, path, wary));
-    return;
-  }
   try {
-    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    if (existsSync(path)) closeSync(openLog(path, { wait: false, wary }));
+    else accessSync(dirname(path), constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new UserError(`${flag} ${path}: cannot open it for appending: ${reasonFor(path, error)}`);
+    // A server would wait for the reader of a named pipe.
+    if (errorCode(error) === 'ENXIO' && statSync(path).isFIFO()) return;
+    throw cannotOpen(flag, path, error);
   }
 }
 

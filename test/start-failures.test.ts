@@ -2,6 +2,7 @@
  * What keeps a server from starting, and what it says and exits with then: one reason, once.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -171,6 +172,16 @@ describe('--check-config', () => {
     const { code } = await fasticorn(t, ['--check-config', ...logs, app('start/exports.mjs')]);
     assert.equal(code, 0);
     assert.deepEqual(readdirSync(directory), []);
+  });
+
+  it('does not wait for the reader of a log that is a named pipe', async (t) => {
+    const path = join(temporaryDirectory(t), 'pipe');
+    spawnSync('mkfifo', [path]);
+    for (const log of ['access', 'error']) {
+      const args = ['--check-config', `--${log}-logfile`, path, app('start/exports.mjs')];
+      const { code, stderr } = await fasticorn(t, args);
+      assert.deepEqual([code, stderr], [0, '']);
+    }
   });
 
   it('loads a good app without touching the socket', async (t) => {
