@@ -199,6 +199,21 @@ describe('further ports of a script', () => {
     return { server, socket };
   }
 
+  it('of another server than the one that is exported are named where they are some', async (t) => {
+    for (const [METRICS, where] of [
+      ['0', ' on port 0'],
+      ['/nowhere/metrics.sock', ''],
+    ] as const) {
+      const bind = `unix:${join(temporaryDirectory(t), 'app.sock')}`;
+      const file = app('script/exports-and-listens.mjs');
+      const { code, stderr } = await fasticorn(t, ['-w', '1', '--bind', bind, file], { env: { METRICS } });
+      assert.equal(code, 4);
+      const reason = `the app exports a server, but another one listened before it${where} and has its sockets: `;
+      assert.ok(stderr.includes(reason), stderr);
+      assert.doesNotMatch(stderr, /--adopt/);
+    }
+  });
+
   it('may be a --bind long after the start, where it is an error of the app if it cannot listen', async (t) => {
     const { server } = await startLater(t);
     // No answer comes, as that server never listens.

@@ -97,7 +97,7 @@ export class Adoption {
    * @throws UserError if another server of the app has our sockets already.
    */
   async serve(server: net.Server, isApps: boolean, listen: () => unknown): Promise<void> {
-    if (isApps && this.#main && this.#main.server !== server) throw refusal(this.#main.port ?? 0);
+    if (isApps && this.#main && this.#main.server !== server) throw outrun(this.#main.port);
     if (!this.isTaken) {
       this.expect(server);
       this.#isOurs = true;
@@ -286,6 +286,15 @@ export function closeQuietly(server: net.Server): void {
 function refuse(server: net.Server, port: number): net.Server {
   process.nextTick(() => server.emit('error', refusal(port)));
   return server;
+}
+
+/** Why an exported server has no sockets: another one has been quicker. */
+function outrun(port: number | undefined): Error {
+  if (port) return refusal(port);
+  return unloadable(
+    `the app exports a server, but another one listened before it${port === 0 ? ' on port 0' : ''} and has its ` +
+      'sockets: have that one listen later, for example in an onListen hook',
+  );
 }
 
 function refusal(port: number): Error {

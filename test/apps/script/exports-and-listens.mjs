@@ -1,8 +1,8 @@
 // Exports a server, but the first to listen is another one.
 import { createServer } from 'node:http';
 
+const { METRICS } = process.env;
 createServer((_request, response) => response.end('metrics')).listen(
-  Number(process.env.METRICS),
-  '127.0.0.1',
+  METRICS.startsWith('/') ? { path: METRICS } : { port: Number(METRICS), host: '127.0.0.1' },
 );
 export default createServer((_request, response) => response.end('main'));
