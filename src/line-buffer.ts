@@ -107,7 +107,7 @@ export class LineBuffer {
     this.#bytes = bytesFor(most);
   }
 
-  /** Hands on the finished lines; what has been begun is the first one then. */
+  /** Hands on the finished lines; a line under construction moves to the front. */
   #handOn(): void {
     this.#options.deliver(this.#bytes.subarray(0, this.#start), this.#lines);
     this.#bytes.copyWithin(0, this.#start, this.#length);

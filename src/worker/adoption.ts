@@ -51,7 +51,10 @@ export class Adoption {
   #expected: net.Server | undefined;
   /** Who has our sockets, and the port that the app thinks it has; undefined where the app did not ask. */
   #main: { server: net.Server; port: number | undefined } | undefined;
-  /** Whether the main server listens because we made it: what the app then does by itself means the same server. */
+  /**
+   * The main server listens because we made it listen: a later listen() of another server by the app is taken for that
+   * one.
+   */
   #isOurs = false;
   readonly #others = new Set<net.Server>();
   /** Every server that accepts on a socket of ours; they may become more at any time. */

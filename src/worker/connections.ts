@@ -58,7 +58,7 @@ export class Connections {
   readonly #onTunnel: OnTunnel | undefined;
   readonly #arrivals: Arrivals | undefined;
   readonly #keepAlive: number;
-  /** Since when we want to go; milliseconds as above. */
+  /** Since when we want to go; milliseconds of a monotonic clock. */
   #closingSince: number | undefined;
   #accepted = 0;
   #begun = 0;
@@ -252,7 +252,7 @@ export class Connections {
     socket.on('close', () => {
       this.#open.delete(socket);
       // Node closes the response that it was sending, and forgets those of pipelined requests behind it.
-      for (const exchange of [...connection.pending]) this.#end(connection, exchange);
+      for (const exchange of [...connection.pending]) this.#finish(connection, exchange);
     });
     return connection;
   }
@@ -286,10 +286,10 @@ export class Connections {
     if (this.#keepAlive > 0) announceKeepAlive(response, this.#keepAlive);
     // Not for one behind another, for which the app may have set what it wants.
     if (connection.isReused && pending.length === 1) restoreTimeout(connection.socket, connection.server!);
-    response.on('close', () => this.#end(connection, exchange));
+    response.on('close', () => this.#finish(connection, exchange));
   }
 
-  #end(connection: Connection, exchange: Exchange): void {
+  #finish(connection: Connection, exchange: Exchange): void {
     const { pending } = connection;
     const index = pending.indexOf(exchange);
     if (index < 0) return;

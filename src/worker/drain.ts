@@ -36,7 +36,10 @@ export interface Draining {
 /** A server, and what is to become of those who wait to be accepted. */
 export interface Accepting {
   server: net.Server;
-  /** Empty the accept queue first, as no other worker will; `named` says that its name is gone, so that it ends. */
+  /**
+   * Unless it is left, the accept queue is emptied first, as no other worker will. `named`: its name is gone, so nobody new
+   * comes and the queue will end.
+   */
   queue: 'leave' | 'named' | 'port';
 }
 

@@ -114,11 +114,9 @@ export class Entrance {
     }
   }
 
-  /** Cuts everything that is still on its way in, and returns how many had begun to speak. */
-  destroyAll(): number {
-    const { busy } = this;
+  /** Cuts everything that is still on its way in. */
+  destroyAll(): void {
     for (const [socket] of this.#waiting) socket.destroy();
-    return busy;
   }
 
   #admit(socket: Socket, enter: (socket: Socket) => void): void {

@@ -6,7 +6,7 @@ import type { Beat } from '../protocol.ts';
 import { tellV8 } from './v8-tuning.ts';
 
 /** The beat that may find a worker at rest: the one before is sent as soon as it is ready. */
-const SECOND = 2;
+const FIRST_AT_REST = 2;
 /** The event loop of a worker at rest is busy for no more of the time between two beats. */
 const QUIET = 0.1;
 /** A worker whose event loop has been busy for so many times that time has compiled code worth keeping. */
@@ -18,8 +18,8 @@ export interface IdleMemory {
   /** Called when the heap was collected. */
   onCollected(): void;
   /**
-   * Called once, when the worker has served: to keep V8 from collecting at rest from then on. It would, some time after
-   * this collection as after each of its own.
+   * Called once, when the worker has served: to keep V8 from collecting at rest from then on. It would otherwise collect
+   * some time after this collection, as it does after its own.
    */
   onServing(): void;
   /** In place of asking V8. */
@@ -42,7 +42,7 @@ export function tendHeap({
   let isDecided = false;
   return ({ connections, utilization, heap }) => {
     // What the first one tells of is loading.
-    if (++beats < SECOND || worked >= WORKED) return;
+    if (++beats < FIRST_AT_REST || worked >= WORKED) return;
     worked += utilization;
     if (worked >= WORKED) onServing();
     else if (!isDecided && connections === 0 && utilization <= QUIET) {

@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import { type Address, isUnix } from '../address.ts';
 import { type TrustProxy, trustProxy } from '../trust-proxy.ts';
 import { membershipIn } from './networks.ts';
+import type { Client } from './proxy-header.ts';
 import { REQUESTS, TUNNELS } from './request-events.ts';
 
 /** Everything a proxy uses to speak about its client. The bundled nginx.conf overwrites or clears the same ones. */
@@ -42,12 +43,6 @@ const kClient = Symbol('fasticorn.client');
 
 /** A connection as we note down whose it is. */
 type Marked = { [kTcp]?: boolean; [kUntrusted]?: boolean; [kClient]?: Client; _peername?: object };
-
-/** Who is at the other end of a connection that somebody forwards. */
-interface Client {
-  address: string;
-  port: number;
-}
 
 /** Notes on a connection through which kind of address it came; for those that `server` did not accept by itself. */
 export function markSocket(socket: Socket, address: Address): void {

@@ -140,8 +140,7 @@ class Worker {
       onSilent: () => report({ type: 'silent' }),
     };
     enforceKeepAlive({ connections, keepAlive });
-    if (config.requestTimeout > 0)
-      enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
+    enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
     if (config.watch) reportLoaded();
     report({ type: 'ready', shape: app.shape });
     const tend = tuneV8(this.#order);
