@@ -74,11 +74,11 @@ export class Connections {
   /** Watches a server from now on. */
   watch(server: Server): void {
     let newest: Connection | undefined;
-    const event = connectionEvent(server);
+    const arrival = connectionEvent(server);
     // A connection that TLS is about to hand out counts as well.
-    if (event === 'secureConnection')
+    if (arrival === 'secureConnection')
       server.prependListener('connection', (raw: Socket) => this.#add(raw, undefined, true));
-    server.prependListener(event, (socket: Socket) => {
+    server.prependListener(arrival, (socket: Socket) => {
       newest = this.#add(socket, server);
     });
     // Emitted while the event above is, for a connection that speaks HTTP/2.
@@ -99,7 +99,7 @@ export class Connections {
     server.emit = (event: string, ...args: unknown[]): boolean => {
       if (comesWithResponse(event, args[0])) {
         const request = args[0] as IncomingMessage;
-        this.begin(request, args[1] as ServerResponse);
+        this.#begin(request, args[1] as ServerResponse);
         if (this.#closingSince !== undefined && !streamOf(request)) {
           // Whether its answer may be the last is known once Node's parser is through with what has come, bodies too,
           // and an app may answer within the event. Not in the next tick: Node lets those run before each body.
@@ -272,8 +272,7 @@ export class Connections {
     return connection;
   }
 
-  /** A request has come; to be called for those of which the server does not tell. */
-  begin(request: IncomingMessage, response: ServerResponse): void {
+  #begin(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#of(request);
     if (!connection) return;
     const { pending } = connection;
