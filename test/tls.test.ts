@@ -13,6 +13,7 @@ import { describe, it, type TestContext } from 'node:test';
 import * as tls from 'node:tls';
 import { Connections } from '../src/worker/connections.ts';
 import { fasticorn } from './support/command.ts';
+import { reloaded, settled, statusOf } from './support/control.ts';
 import { fetchFrom, startOnPort } from './support/http.ts';
 import { load } from './support/load.ts';
 import { freePort } from './support/port.ts';
@@ -60,7 +61,11 @@ describe('With a certificate, a TCP bind', () => {
       ...['-w', '1', '--log-level', 'debug'],
     ]);
     await assert.rejects(fetchFrom(target, '/'));
-    await assert.rejects(ask(target.port, '/', { maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' }));
+    const old: tls.ConnectionOptions = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1' };
+    // What the server answers, and not what this client refuses to offer.
+    await assert.rejects(ask(target.port, '/', { ...old, ciphers: 'DEFAULT:@SECLEVEL=0' }), {
+      code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
+    });
     const gone = connect(target.port, '127.0.0.1');
     gone.end(Buffer.from([0x16, 0x03, 0x01]));
     await once(gone.resume(), 'close');
@@ -142,9 +147,13 @@ describe('A reload', () => {
       copyFileSync(key, files.key);
     };
     put(first);
-    const { server, target } = await startOnPort(t, app('echo.mjs'), ['-w', '1', ...tlsFlags(files)]);
-    const old = ask(target.port, '/token/x?delay=3000');
-    await until(() => server.process.exitCode === null && old, 'the request');
+    const { server, target } = await startOnPort(t, app('lifecycle.mjs'), ['-w', '1', ...tlsFlags(files)], {
+      env: { MARKS: join(directory, 'marks') },
+    });
+    await settled(server, 1);
+    const enough = join(directory, 'enough');
+    const old = ask(target.port, `/held?until=${enough}`);
+    await until(async () => (await statusOf(server)).workers[0]!.inFlight === 1, 'the request in flight');
     assert.equal((await ask(target.port)).CN, 'fasticorn test first');
 
     // Half a deploy: the key does not fit, and nothing changes.
@@ -155,14 +164,17 @@ describe('A reload', () => {
 
     put(second);
     server.kill('SIGHUP');
-    await until(() => lineOf(server, /generation 2 serves/), 'the new generation');
+    await reloaded(server, 2);
     assert.equal((await ask(target.port)).CN, 'fasticorn test second');
-    assert.equal((await old).body, 'token x');
+    writeFileSync(enough, '');
+    const { CN, body } = await old;
+    assert.deepEqual([CN, body], ['fasticorn test first', 'held']);
     assert.equal(await server.stop(), 0);
   });
 
   it('loses nothing, and neither does a stop', async (t) => {
     const { server, target } = await startOnPort(t, app('echo.mjs'), [...tlsFlags(first), '-w', '2']);
+    await settled(server, 2);
     const ending = new AbortController();
     const connections = [true, false].map((keepAlive) =>
       load({
@@ -175,7 +187,7 @@ describe('A reload', () => {
     const left = once(silent.resume(), 'end').then(() => silent.end());
     for (let round = 2; round < 5; round++) {
       server.kill('SIGHUP');
-      await until(() => lineOf(server, new RegExp(`generation ${round} serves`)), `generation ${round}`);
+      await reloaded(server, round);
     }
     ending.abort();
     for (const { good, bad, refused } of await Promise.all(connections)) {

@@ -11,8 +11,9 @@ import { describe, it, type TestContext } from 'node:test';
 import type { Status } from '../src/status.ts';
 import { fasticorn } from './support/command.ts';
 import { look, order, settled, statusOf } from './support/control.ts';
-import { fetchFrom, startOnPort } from './support/http.ts';
+import { fetchFrom } from './support/http.ts';
 import { deadSocket } from './support/neighbours.ts';
+import { freePort } from './support/port.ts';
 import { RawConnection } from './support/raw.ts';
 import {
   app,
@@ -102,11 +103,12 @@ describe('The control socket', () => {
   });
 
   it('without a Unix socket is named after the pid, and verbs say what to do', async (t) => {
-    const { server, target } = await startOnPort(t, app('echo.mjs'), ['-w', '1']);
+    const bind = ['-b', `127.0.0.1:${await freePort()}`];
+    const server = await startServer(t, app('echo.mjs'), ['-w', '1', ...bind], { early: true });
     const path = `/tmp/fasticorn-${server.pid}.ctl`;
     await until(() => existsSync(path), 'the control socket');
     assert.equal((await fasticorn(t, ['status', '--control-socket', path])).code, 0);
-    const { code, stderr } = await fasticorn(t, ['status', '-b', `127.0.0.1:${target.port}`]);
+    const { code, stderr } = await fasticorn(t, ['status', ...bind]);
     assert.equal(code, 1);
     assert.match(line(stderr), /--control-socket \/tmp\/fasticorn-<its pid>\.ctl, or --pid FILE/);
     assert.equal(await server.stop(), 0);

@@ -1,5 +1,5 @@
 // Requests of every length, and hooks that leave a mark in the file that MARKS names.
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 
@@ -12,6 +12,11 @@ export default async function lifecycle(app) {
     mark('slow');
     await sleep(Number(request.query.ms));
     return 'slow';
+  });
+  // Until that file is there.
+  app.get('/held', async (request) => {
+    while (!existsSync(request.query.until)) await sleep(10);
+    return 'held';
   });
   app.post('/body', async (request) => request.body);
   app.get('/never', () => {

@@ -43,6 +43,14 @@ export async function settled(server: Pick<Server, 'socket'>, count: number): Pr
   }, `${count} ready workers and no others`);
 }
 
+/** Waits until this generation serves; old workers may still finish what they have begun. */
+export async function reloaded(server: Pick<Server, 'socket'>, generation: number): Promise<void> {
+  await until(
+    async () => (await statusOf(server)).generation.current === generation,
+    `generation ${generation}`,
+  );
+}
+
 /** Looks again and again until it is told to stop, and says what it has seen. */
 export function watch(
   server: Pick<Server, 'socket'>,

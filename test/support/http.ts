@@ -4,10 +4,11 @@
 import { once } from 'node:events';
 import { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { accepts, freePort } from './port.ts';
-import { type Server, type ServerOptions, startServer, until } from './server.ts';
+import { type Server, type ServerOptions, startServer, temporaryDirectory, until } from './server.ts';
 
 /** Where a server listens: a Unix socket, or a port on loopback. */
 export type Target = { socketPath: string } | { port: number };
@@ -60,7 +61,10 @@ export function open(target: Target): Socket {
   return 'port' in target ? connect(target.port, '127.0.0.1') : connect(target.socketPath);
 }
 
-/** Starts a server on a free port of loopback, and waits until it accepts. */
+/**
+ * Starts a server on a free port of loopback, and waits until it accepts. Its control socket is where that of a server
+ * with a Unix socket would be, unless a flag says something else.
+ */
 export async function startOnPort(
   t: TestContext,
   file: string,
@@ -68,10 +72,9 @@ export async function startOnPort(
   options: ServerOptions = {},
 ): Promise<{ server: Server; target: { port: number } }> {
   const port = await freePort();
-  const server = await startServer(t, file, ['-b', `127.0.0.1:${port}`, ...args], {
-    ...options,
-    early: true,
-  });
+  const socket = options.socket ?? join(temporaryDirectory(t), 'app.sock');
+  const own = ['-b', `127.0.0.1:${port}`, '--control-socket', `${socket}.ctl`];
+  const server = await startServer(t, file, [...own, ...args], { ...options, socket, early: true });
   await until(() => accepts(port) || server.process.exitCode !== null, `port ${port}`);
   if (server.process.exitCode !== null) throw new Error(`fasticorn ended: ${server.stderr}`);
   return { server, target: { port } };
