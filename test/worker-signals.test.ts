@@ -3,11 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { settled, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
-import { app, isRunning, type Server, startServer, until } from './support/server.ts';
+import { app, type Server, startServer, until } from './support/server.ts';
 
 async function startOne(t: TestContext): Promise<{ server: Server; worker: number }> {
   const server = await startServer(t, app('echo.mjs'), ['-w', '1']);
+  await settled(server, 1);
   return { server, worker: server.workers()[0]! };
 }
 
@@ -15,14 +17,21 @@ const answering = async (server: Server) =>
   Number((await fetchFrom({ socketPath: server.socket }, '/pid')).body);
 
 describe('a worker that gets', () => {
-  for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const) {
-    it(`${signal} goes on`, async (t) => {
+  for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const) {
+    it(`${signal} goes on, and is not replaced`, async (t) => {
       const { server, worker } = await startOne(t);
       process.kill(worker, signal);
       // Answered by a process that has had the signal: it is delivered before the next thing that the process does.
       assert.equal(await answering(server), worker);
       assert.equal(await answering(server), worker);
-      assert(isRunning(worker));
+      // What the worker had to say of the signal is heard before a beat that tells of the answers.
+      await until(async () => (await statusOf(server)).workers[0]!.requests === 2, 'a beat');
+      const { workers } = await statusOf(server);
+      assert.deepEqual(
+        workers.map(({ pid, phase }) => [pid, phase]),
+        [[worker, 'ready']],
+      );
+      assert.deepEqual(server.workers(), [worker]);
       assert.equal(await server.stop(), 0);
     });
   }
