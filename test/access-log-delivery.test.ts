@@ -61,6 +61,7 @@ describe('The access log', () => {
     pipe.handOver();
     await send(server, 20_000, (n) => `/${n}/${'long'.repeat((n * 7) % 500)}`);
     await server.stop();
+    await pipe.ended;
     const lines = pipe
       .text()
       .trimEnd()

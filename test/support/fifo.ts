@@ -9,6 +9,8 @@ import { temporaryDirectory } from './server.ts';
 export interface Fifo {
   /** For a child's stdio; to be closed with `handOver` when the child has it. */
   readonly fd: number;
+  /** Resolves when nobody has the writing end any more, and all has come out. */
+  readonly ended: Promise<unknown>;
   /** What has come out so far. */
   text(): string;
   /** Leaves the writing end to the children alone. */
@@ -42,5 +44,10 @@ export function fifo(t: TestContext): Fifo {
     reader.pause();
     setTimeout(() => reader.resume(), 40);
   });
-  return { fd, text: () => Buffer.concat(chunks).toString(), handOver, closeReader: () => reader.destroy() };
+  return {
+    fd,
+    ended: new Promise((resolve) => reader.once('end', resolve)),
+    text: () => Buffer.concat(chunks).toString(),
+    ...{ handOver, closeReader: () => reader.destroy() },
+  };
 }
