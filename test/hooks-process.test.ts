@@ -6,7 +6,6 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ALL,
   assertServes,
@@ -18,8 +17,9 @@ import {
   scene,
   workersOf,
 } from './support/hooks.ts';
+import { Lineage } from './support/lineage.ts';
 import { load } from './support/load.ts';
-import { app, CLI, isRunning, Server, until } from './support/server.ts';
+import { app, CLI, interruptAgain, isRunning, Server, until } from './support/server.ts';
 
 describe('when the file of the hooks', () => {
   it('cannot be loaded any more that is reported, and later it is tried again', async (t) => {
@@ -145,22 +145,21 @@ describe('the process of the hooks', () => {
     await until(() => noted('whenReady').length === 1, 'whenReady');
     server.kill('SIGINT');
     await until(() => /requests in flight have one second/.test(server.stderr), 'the stop');
-    await sleep(400); // Two interrupts that are closer are one.
-    server.kill('SIGINT');
+    await interruptAgain(server);
     assert.equal((await server.exited).code, 0);
     assert.match(server.stderr, /hook onExit \(fasticorn\.config\.mjs\) was not run/);
   });
 
   it("is each server's own in an upgrade", async (t) => {
+    const lineage = new Lineage(t);
     const { start, noted } = scene(t, noting());
-    const server = await start();
+    const server = await start([], 'echo.mjs', { env: lineage.env });
     await until(() => noted('whenReady').length === 1, 'whenReady');
     server.kill('SIGUSR2');
     assert.equal((await server.exited).code, 0);
     await until(() => noted('whenReady').length === 2, 'the successor');
     const [before, successor] = noted('whenReady') as [Noted, Noted];
     assert.ok(successor.type === 'whenReady');
-    t.after(() => process.kill(successor.pid as number, 'SIGKILL'));
     const told = (one: Noted) =>
       noted()
         .filter(({ host }) => host === one.host)

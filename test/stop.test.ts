@@ -12,7 +12,15 @@ import { settled } from './support/control.ts';
 import { startOnPort } from './support/http.ts';
 import { load } from './support/load.ts';
 import { RawConnection } from './support/raw.ts';
-import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+import {
+  app,
+  interruptAgain,
+  isRunning,
+  type Server,
+  startServer,
+  temporaryDirectory,
+  until,
+} from './support/server.ts';
 
 /** Starts the lifecycle app; `marks()` tells what its handlers and hooks have done so far. */
 async function start(t: TestContext, args: string[] = [], env: Record<string, string> = {}) {
@@ -281,12 +289,7 @@ it('A second SIGINT ends everything at once, with 0', async (t) => {
   server.kill('SIGINT');
   await until(() => marks('onClose') === 2, 'both workers to hang');
   const workers = server.workers();
-  // Until it is no longer taken for the echo of the first one that npm sends.
-  const again = setInterval(() => server.kill('SIGINT'), 100);
-  t.after(() => clearInterval(again));
-  await until(() => server.stderr.includes('SIGINT again'), 'the second one to be heard');
-  // One in the very last moments of a process would end it as a signal does.
-  clearInterval(again);
+  await interruptAgain(server);
   assert.equal((await server.exited).code, 0);
   assert.deepEqual(workers.filter(isRunning), []);
 });

@@ -169,6 +169,17 @@ export async function until(
   }
 }
 
+/** Sends a second SIGINT, until it is no longer taken for the echo of the first one that npm sends. */
+export async function interruptAgain(server: Server): Promise<void> {
+  const again = setInterval(() => server.kill('SIGINT'), 100);
+  try {
+    await until(() => server.stderr.includes('SIGINT again'), 'the second SIGINT to be heard');
+  } finally {
+    // One in the very last moments of a process would end it as a signal does.
+    clearInterval(again);
+  }
+}
+
 /** Whether a process exists and is no zombie. */
 export function isRunning(pid: number): boolean {
   try {
