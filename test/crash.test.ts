@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { settled } from './support/control.ts';
 import { RawConnection } from './support/raw.ts';
 import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
@@ -42,8 +43,17 @@ describe('A worker that dies', () => {
   });
 
   it('leaves the others serving, and nobody who comes meanwhile is refused', async (t) => {
-    const server = await startServer(t, file, ['-w', '1']);
-    process.kill(server.workers()[0]!, 'SIGKILL');
+    const server = await startServer(t, file, ['-w', '2']);
+    await settled(server, 2);
+    const [victim, survivor] = server.workers();
+    process.kill(victim!, 'SIGKILL');
+    await until(() => !isRunning(victim!), 'the worker to be dead');
+    assert.equal(await get(server, '/'), 'hello');
+    await settled(server, 2);
+    const workers = server.workers();
+    assert.ok(workers.includes(survivor!));
+    for (const pid of workers) process.kill(pid, 'SIGKILL');
+    await until(() => !workers.some(isRunning), 'both to be dead');
     // No worker is there now: the kernel holds the connection for the next one.
     assert.equal(await get(server, '/'), 'hello');
   });
@@ -97,7 +107,7 @@ describe('An app that no longer boots', () => {
     assert.ok(isRunning(survivor));
     assert.equal(await get(server, '/pid'), String(survivor));
     rmSync(broken);
-    await until(() => server.workers().length === 2, 'two workers again');
+    await settled(server, 2);
     assert.equal(await server.stop(), 0);
   });
 });
