@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
+import { controlOf } from './support/control.ts';
 import { startOnPort, type Target } from './support/http.ts';
 import { load } from './support/load.ts';
 import { need } from './support/need.ts';
@@ -18,7 +19,7 @@ async function reloadUnderLoad(
   t: TestContext,
   server: Server,
   to: Target,
-  { control = `${server.socket}.ctl`, keepAlive = true } = {},
+  { keepAlive = true } = {},
 ): Promise<void> {
   const enough = new AbortController();
   const running = load({
@@ -27,7 +28,9 @@ async function reloadUnderLoad(
   });
   try {
     for (let round = 0; round < ROUNDS; round++) {
-      const { code, stderr } = await fasticorn(t, ['reload', '--control-socket', control], { cwd: '/' });
+      const { code, stderr } = await fasticorn(t, ['reload', '--control-socket', controlOf(server)], {
+        cwd: '/',
+      });
       assert.equal(code, 0, stderr);
     }
   } finally {
@@ -54,11 +57,8 @@ describe(`${ROUNDS} reloads with ${CONNECTIONS} connections of GETs and POSTs lo
   });
 
   it('straight to a TCP port', async (t) => {
-    const control = `/tmp/fasticorn-reload-${process.pid}.ctl`;
-    const { server, target } = await startOnPort(t, app('echo.mjs'), [
-      ...['--access-logfile', 'off', '--control-socket', control],
-    ]);
-    await reloadUnderLoad(t, server, target, { control });
+    const { server, target } = await startOnPort(t, app('echo.mjs'), ['--access-logfile', 'off']);
+    await reloadUnderLoad(t, server, target);
   });
 });
 

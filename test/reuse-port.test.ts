@@ -6,18 +6,36 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
+import { controlOf, settled } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
+import { Lineage } from './support/lineage.ts';
 import { load } from './support/load.ts';
 import { freePort } from './support/port.ts';
-import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+import {
+  app,
+  type Server,
+  type ServerOptions,
+  startServer,
+  temporaryDirectory,
+  until,
+} from './support/server.ts';
 
 const canShare = process.platform === 'linux' && Number.parseInt(process.versions.node, 10) >= 22;
 
 /** Starts a server of one worker on the port, and waits until it serves. */
-async function start(t: TestContext, port: number, args: string[] = ['--reuse-port']): Promise<Server> {
-  const bind = `127.0.0.1:${port}`;
-  const server = await startServer(t, app('echo.mjs'), ['-b', bind, '-w', '1', ...args], { early: true });
-  await until(() => server.log().some(({ msg }) => msg.startsWith('ready')), 'the server to be ready');
+async function start(
+  t: TestContext,
+  port: number,
+  args: string[] = ['--reuse-port'],
+  { host = '127.0.0.1', ...options }: ServerOptions & { host?: string } = {},
+): Promise<Server> {
+  const socket = join(temporaryDirectory(t), 'app.sock');
+  const own = ['-b', `${host}:${port}`, '-w', '1', '--control-socket', controlOf({ socket })];
+  const server = await startServer(t, app('echo.mjs'), [...own, ...args], {
+    ...{ socket, early: true },
+    ...options,
+  });
+  await settled(server, 1);
   return server;
 }
 
@@ -54,11 +72,11 @@ describe('--reuse-port', { skip: !canShare && 'needs Linux and Node 22.12' }, ()
   });
 
   it('loses nothing when one of two servers is reloaded or upgraded under load', async (t) => {
+    const lineage = new Lineage(t);
     const port = await freePort();
-    const control = join(temporaryDirectory(t), 'ctl');
     const quiet = ['--reuse-port', '--access-logfile', 'off'];
     await start(t, port, quiet);
-    await start(t, port, [...quiet, '--control-socket', control]);
+    const control = controlOf(await start(t, port, quiet, { env: lineage.env }));
     const enough = new AbortController();
     const running = load({ to: { port }, connections: 16, signal: enough.signal });
     try {
@@ -93,10 +111,7 @@ describe('--reuse-port', { skip: !canShare && 'needs Linux and Node 22.12' }, ()
     const hasIPv6 = readFileSync('/proc/net/if_inet6', 'utf8').includes('0'.repeat(31));
     if (!hasIPv6) return t.skip('needs IPv6');
     const port = await freePort();
-    const args = ['-b', `[::1]:${port}`, '--reuse-port', '-w', '1'];
-    const servers = [1, 2].map(() => startServer(t, app('echo.mjs'), args, { early: true }));
-    for (const server of await Promise.all(servers))
-      await until(() => server.log().some(({ msg }) => msg.startsWith('ready')), 'the server to be ready');
+    await Promise.all([1, 2].map(() => start(t, port, ['--reuse-port'], { host: '[::1]' })));
     assert.equal((await fetchFrom({ port }, '/', { host: '::1' })).body, 'hello');
   });
 });

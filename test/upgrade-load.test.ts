@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
+import { controlOf } from './support/control.ts';
 import { startOnPort, type Target } from './support/http.ts';
 import { Lineage } from './support/lineage.ts';
 import { load } from './support/load.ts';
@@ -66,14 +67,10 @@ describe(`${ROUNDS} upgrades with ${CONNECTIONS} connections of GETs and POSTs l
 
   it('straight to a TCP port', async (t) => {
     const lineage = new Lineage(t);
-    const control = `/tmp/fasticorn-upgrade-${process.pid}.ctl`;
-    const { target } = await startOnPort(
-      t,
-      app('echo.mjs'),
-      ['--access-logfile', 'off', '--control-socket', control],
-      { env: lineage.env },
-    );
-    await upgradeUnderLoad(t, { lineage, control, to: target });
+    const { server, target } = await startOnPort(t, app('echo.mjs'), ['--access-logfile', 'off'], {
+      env: lineage.env,
+    });
+    await upgradeUnderLoad(t, { lineage, control: controlOf(server), to: target });
   });
 });
 
