@@ -3,19 +3,11 @@
  * of it, and the log tells where that helps.
  */
 import assert from 'node:assert/strict';
-import {
-  chmodSync,
-  existsSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  symlinkSync,
-} from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
-import { readyWorkers, settled } from './support/control.ts';
+import { readyWorkers, settled, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { changesOf } from './support/lineage.ts';
 import { linksOf } from './support/processes.ts';
@@ -260,32 +252,6 @@ describe('A worker that is killed', () => {
   });
 });
 
-describe('A pause while the server boots', () => {
-  it('is refused, and the server comes up, serves, and can be reloaded', async (t) => {
-    const site = new Site(t);
-    site.deploy('one', 'await new Promise((done) => setTimeout(done, 2000));');
-    const args = ['--control-socket', site.control];
-    const options = { socket: site.socket, cwd: site.directory, early: true };
-    const server = await startServer(t, './app.mjs', args, options);
-    await until(() => server.workers().length === 2, 'workers');
-    assert.equal(existsSync(site.socket), false);
-    server.kill('SIGWINCH');
-    await until(() => saying(server, /still starting.*cannot be paused/).length === 1, 'the refusal');
-    assert.equal(existsSync(site.socket), false);
-    await settled(server, 2);
-    assert.equal((await site.status()).arbiter.phase, 'serving');
-    assert.equal(await site.version(), 'one');
-    assert.deepEqual(
-      loud(server).map(({ level }) => level),
-      [40],
-    );
-    site.deploy('two');
-    server.kill('SIGHUP');
-    await site.serves('two');
-    assert.equal(await server.stop(), 0);
-  });
-});
-
 // Each waits for the successor to be given up.
 describe('A stop during an upgrade whose Node is deaf and dumb', { concurrency: true }, () => {
   const stops: Record<string, (server: Server, site: Site) => unknown> = {
@@ -322,8 +288,12 @@ describe('An app that listens to what we say to its process', () => {
   it('hears nothing of it, neither what comes nor what goes', async (t) => {
     const server = await startServer(t, app('eavesdrops.mjs'), ['-w', '1']);
     await settled(server, 1);
-    await until(async () => (await readyWorkers(server)).some(({ requests = 0 }) => requests >= 0), 'a beat');
-    const answer = (await fetchFrom({ socketPath: server.socket }, '/')).json<{ heard: unknown[] }>();
-    assert.deepEqual(answer.heard, []);
+    const heard = async () => {
+      const answer = await fetchFrom({ socketPath: server.socket }, '/');
+      return answer.json<{ heard: unknown[] }>().heard;
+    };
+    assert.deepEqual(await heard(), []);
+    await until(async () => (await statusOf(server)).workers[0]!.requests === 1, 'a beat');
+    assert.deepEqual(await heard(), []);
   });
 });

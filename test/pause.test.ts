@@ -3,11 +3,11 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
-import { look, order, readyWorkers, settled, statusOf } from './support/control.ts';
+import { look, order, readyWorkers, reloaded, settled, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { load } from './support/load.ts';
 import { need } from './support/need.ts';
@@ -133,14 +133,26 @@ describe('A pause', () => {
   }
 
   it('is refused while the first workers boot, as there is no socket yet where requests could wait', async (t) => {
-    const server = await startServer(t, app('lifecycle.mjs'), ['-w', '2'], {
-      env: { MARKS: '/dev/null' },
-      early: true,
+    const go = join(temporaryDirectory(t), 'go');
+    const server = await startServer(t, app('start/slow-boot.mjs'), ['-w', '2'], {
+      ...{ env: { GO: go }, early: true },
     });
     await until(() => server.workers().length === 2, 'workers that boot');
     server.kill('SIGWINCH');
+    const loud = () => server.log().filter(({ level }) => level > 30);
+    await until(() => loud().length > 0, 'the refusal');
+    assert.match(loud()[0]!.msg, /still starting.*cannot be paused/);
+    assert.equal(existsSync(server.socket), false);
+    writeFileSync(go, '');
     await settled(server, 2);
-    assert.ok(server.log().some(({ level, msg }) => level === 40 && msg.includes('cannot be paused')));
+    assert.equal((await statusOf(server)).arbiter.phase, 'serving');
+    assert.equal((await fetchFrom({ socketPath: server.socket }, '/')).body, 'hello');
+    assert.deepEqual(
+      loud().map(({ level }) => level),
+      [40],
+    );
+    server.kill('SIGHUP');
+    await reloaded(server, 2);
     assert.equal(await server.stop(), 0);
   });
 
