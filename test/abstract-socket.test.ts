@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
+import { controlOf, serving, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { Lineage } from './support/lineage.ts';
 import { load } from './support/load.ts';
@@ -37,8 +38,10 @@ async function start(
   bind: string,
   { file = app('echo.mjs'), args = [] as string[], env = {} } = {},
 ): Promise<Server> {
-  const server = await startServer(t, file, ['-b', bind, ...args], { early: true, env });
-  await until(() => server.log().some(({ msg }) => msg.startsWith('ready')), 'the server to be ready');
+  const socket = join(temporaryDirectory(t), 'app.sock');
+  const own = ['-b', bind, '--control-socket', controlOf({ socket })];
+  const server = await startServer(t, file, [...own, ...args], { socket, early: true, env });
+  await serving(server);
   return server;
 }
 
@@ -59,9 +62,9 @@ describe('an abstract name', needsNames, () => {
 
   it('has the control socket of a server without a path', async (t) => {
     const { bind } = newName();
-    const server = await start(t, bind);
+    const server = await startServer(t, app('echo.mjs'), ['-b', bind], { early: true });
     const control = `/tmp/fasticorn-${server.pid}.ctl`;
-    assert(existsSync(control));
+    await until(() => existsSync(control), 'the control socket');
     const { code, stdout } = await fasticorn(t, ['status', '--control-socket', control]);
     assert.equal(code, 0);
     assert(stdout.includes(bind), stdout);
@@ -82,10 +85,8 @@ describe('an abstract name', needsNames, () => {
   it('is kept by reloads and upgrades without loss', async (t) => {
     const lineage = new Lineage(t);
     const { name, bind, to } = newName();
-    const control = join(temporaryDirectory(t), 'ctl');
-    await start(t, bind, {
-      ...{ args: ['--control-socket', control, '--access-logfile', 'off'], env: lineage.env },
-    });
+    const server = await start(t, bind, { args: ['--access-logfile', 'off'], env: lineage.env });
+    const control = controlOf(server);
     const ask = async (verb: string) => {
       const { code, stderr } = await fasticorn(t, [verb, '--control-socket', control], { cwd: '/' });
       assert.equal(code, 0, stderr);
@@ -109,15 +110,19 @@ describe('an abstract name', needsNames, () => {
     const { bind, to } = newName();
     const marks = join(temporaryDirectory(t), 'marks');
     const blocked = () => existsSync(marks) && readFileSync(marks, 'utf8').includes('block');
+    const enough = join(temporaryDirectory(t), 'enough');
     const server = await start(t, bind, {
       ...{ file: app('lifecycle.mjs'), args: ['-w', '1'], env: { MARKS: marks } },
     });
     const blocker = await RawConnection.open(to.socketPath);
-    blocker.get('/block?ms=2000');
+    blocker.get(`/block?until=${enough}`);
     await until(blocked, 'the worker to be blocked');
     const waiting = await Promise.all(Array.from({ length: 200 }, () => RawConnection.open(to.socketPath)));
     for (const connection of waiting) connection.post('/body', 'queued');
-    assert.equal(await server.stop(), 0);
+    server.kill('SIGTERM');
+    await until(async () => (await statusOf(server)).arbiter.phase === 'stopping', 'the stop');
+    writeFileSync(enough, '');
+    assert.equal((await server.exited).code, 0);
     assert.equal(waiting.filter(({ received }) => received.endsWith('\r\n\r\nqueued')).length, 200);
   });
 

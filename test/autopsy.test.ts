@@ -216,9 +216,13 @@ describe('Nothing is found out', () => {
   });
 
   it('of a process that goes while it is being questioned', async (t) => {
-    const { child, pid } = await start(t, `stuck(); await new Promise((done) => setTimeout(done, 1e6));`);
+    const { child, pid, output } = await start(
+      t,
+      `stuck(); await new Promise((done) => setTimeout(done, 1e6));`,
+    );
     const examined = refusal(pid, 600_000);
-    setTimeout(() => child.kill('SIGKILL'), 1000);
+    await until(() => output().includes('Debugger attached'), 'Node to tell of who examines it');
+    child.kill('SIGKILL');
     assert.equal(await examined, 'it has ended');
   });
 

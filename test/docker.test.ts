@@ -12,11 +12,11 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { WebSocket } from 'ws';
 import { settings } from '../src/config/settings.ts';
+import type { Status } from '../src/status.ts';
 import { CUT_BEFORE, HOOKS_GRACE, IDLE_GRACE, PROXY_IDLE, STOP_GRACE_PERIOD } from '../src/timing.ts';
 import { need } from './support/need.ts';
 import { until } from './support/server.ts';
@@ -210,8 +210,11 @@ describe('docker compose', { ...need('docker'), timeout: 600_000 }, () => {
   });
 
   it('stops with exit code 0, after the answers to requests in flight', async () => {
-    const slow = ask('/slow?ms=3000');
-    await sleep(500);
+    const slow = ask('/slow?ms=8000');
+    await until(async () => {
+      const status = await compose('exec', '-T', 'app', 'fasticorn', 'status', '--json');
+      return (JSON.parse(status) as Status).workers.some(({ inFlight }) => inFlight === 1);
+    }, 'the request to be in flight');
     await compose('stop');
     assert.equal((await slow).status, 200);
     assert.equal(await inspect('app', 'State.ExitCode'), 0);

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { settled } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { RawConnection } from './support/raw.ts';
 import {
@@ -25,8 +26,7 @@ async function start(t: TestContext, args: string[] = [], env: Record<string, st
   const server = await startServer(t, app('lifecycle.mjs'), ['-w', '2', ...args], {
     env: { MARKS: file, ...env },
   });
-  const ready = () => server.log().filter(({ msg }) => msg.endsWith(' is ready')).length;
-  await until(() => ready() === 2, 'both workers');
+  await settled(server, 2);
   const marks = (name: string) =>
     readFileSync(file, 'utf8')
       .split('\n')
@@ -34,17 +34,18 @@ async function start(t: TestContext, args: string[] = [], env: Record<string, st
   return { server, marks, workers: server.workers() };
 }
 
-/** Keeps so many workers busy, each in its event loop. */
-async function block(server: Server, marks: (name: string) => number, count: number, ms: number) {
+/** Keeps so many workers busy, each in its event loop, until `release`. */
+async function block(t: TestContext, server: Server, marks: (name: string) => number, count: number) {
+  const enough = join(temporaryDirectory(t), 'enough');
   const blocked: RawConnection[] = [];
   while (marks('block') < count) {
     const before = marks('block');
     const connection = await RawConnection.open(server.socket);
-    connection.get(`/block?ms=${ms}`);
+    connection.get(`/block?until=${enough}`);
     blocked.push(connection);
     await until(() => marks('block') > before, 'a worker to be blocked');
   }
-  return blocked;
+  return { blocked, release: () => writeFileSync(enough, '') };
 }
 
 const allGone = (workers: number[]) => until(() => !workers.some(isRunning), 'the workers to be gone', 40);
@@ -77,10 +78,12 @@ describe('the workers of a killed arbiter', () => {
 
   it('answer 200 connections that were in the queue', async (t) => {
     const { server, marks, workers } = await start(t);
-    await block(server, marks, 2, 2000);
+    const { release } = await block(t, server, marks, 2);
     const waiting = await Promise.all(Array.from({ length: 200 }, () => RawConnection.open(server.socket)));
     for (const connection of waiting) connection.post('/body', 'queued');
     server.kill('SIGKILL');
+    await server.exited;
+    release();
     await allGone(workers);
     assert.equal(waiting.filter(({ received }) => received.endsWith('\r\n\r\nqueued')).length, 200);
     assert.equal(existsSync(server.socket), false);
@@ -92,16 +95,17 @@ describe('a start right after the arbiter was killed', () => {
     const title = blocked === 0 ? 'succeeds' : 'succeeds also with the loop of one of the workers blocked';
     it(`${title}; the orphans leave its socket alone`, async (t) => {
       const { server, marks, workers } = await start(t);
-      const blockers = await block(server, marks, blocked, 4000);
+      const blockers = await block(t, server, marks, blocked);
       server.kill('SIGKILL');
       const next = await startServer(t, app('echo.mjs'), ['-w', '1'], {
         socket: server.socket,
         early: true,
       });
-      await until(() => next.log().some(({ msg }) => msg.startsWith('ready')), 'the next one to be ready');
+      await settled(next, 1);
       const { ino } = lstatSync(server.socket);
+      blockers.release();
       await allGone(workers);
-      for (const { received } of blockers) assert.match(received, /\r\n\r\nblocked$/);
+      for (const { received } of blockers.blocked) assert.match(received, /\r\n\r\nblocked$/);
       assert.equal(lstatSync(server.socket).ino, ino);
       assert.equal((await fetchFrom({ socketPath: server.socket }, '/')).body, 'hello');
       assert.deepEqual(

@@ -60,17 +60,19 @@ describe('TERM', () => {
 
   it('answers every one of 1,000 connections that waited in the accept queue', async (t) => {
     const { server, marks } = await start(t);
+    const enough = join(temporaryDirectory(t), 'enough');
     const blockers = [];
     while (marks('block') < 2) {
       const before = marks('block');
       const blocker = await RawConnection.open(server.socket);
-      blocker.get('/block?ms=3000');
+      blocker.get(`/block?until=${enough}`);
       blockers.push(blocker);
       await until(() => marks('block') > before, 'a worker to be blocked');
     }
     const waiting = await Promise.all(Array.from({ length: 1000 }, () => RawConnection.open(server.socket)));
     for (const connection of waiting) connection.post('/body', 'queued');
     await term(server);
+    writeFileSync(enough, '');
     assert.equal((await server.exited).code, 0);
     assert.equal(waiting.filter(({ received }) => received.endsWith('\r\n\r\nqueued')).length, 1000);
     assert.equal(blockers.filter(({ received }) => received.endsWith('blocked')).length, 2);

@@ -27,7 +27,6 @@ import {
 
 const start = async (t: TestContext, args: readonly string[] = [], workers = 1) => {
   const server = await startServer(t, app('echo.mjs'), ['-w', String(workers), ...args]);
-  await until(() => server.log().some(({ msg }) => msg.startsWith('ready after')), 'the server to serve');
   return server;
 };
 
@@ -190,16 +189,20 @@ describe('The control socket', () => {
 
 describe('fasticorn status', () => {
   it('shows every number there is, for people and for programs', async (t) => {
-    const server = await startServer(t, app('stuck.mjs'), ['-w', '2', '--timeout', '20']);
+    const directory = temporaryDirectory(t);
+    const [marks, enough] = [join(directory, 'marks'), join(directory, 'enough')];
+    writeFileSync(marks, '');
+    const server = await startServer(t, app('lifecycle.mjs'), ['-w', '2', '--timeout', '20'], {
+      env: { MARKS: marks },
+    });
     await settled(server, 2);
     const target = { socketPath: server.socket };
     for (let n = 0; n < 10; n++) await fetchFrom(target, '/');
     // One after the other, each by who is still free; who comes next has to wait.
     const blocked = [];
-    for (const name of ['first', 'second']) {
-      const mark = join(dirname(server.socket), name);
-      blocked.push(fetchFrom(target, `/block?ms=8000&mark=${mark}`));
-      await until(() => existsSync(mark), 'a worker to be blocked');
+    for (const text of ['block\n', 'block\nblock\n']) {
+      blocked.push(fetchFrom(target, `/block?until=${enough}`));
+      await until(() => readFileSync(marks, 'utf8') === text, 'a worker to be blocked');
     }
     blocked.push(fetchFrom(target, '/'));
     await until(async () => (await statusOf(server)).sockets[0]!.queue! > 0, 'somebody to wait');
@@ -209,7 +212,7 @@ describe('fasticorn status', () => {
     assert.equal(arbiter.pid, server.pid);
     assert.equal(arbiter.node, process.versions.node);
     assert.match(arbiter.version, /^\d+\.\d+\.\d+/);
-    assert.ok(arbiter.app.endsWith('stuck.mjs') && arbiter.uptime > 0.1 && arbiter.uptime < 600);
+    assert.ok(arbiter.app.endsWith('lifecycle.mjs') && arbiter.uptime > 0.1 && arbiter.uptime < 600);
     assert.deepEqual([arbiter.phase, wanted, generation], ['serving', 2, { current: 1, next: null }]);
     assert.ok(arbiter.rss > 20e6 && arbiter.rss < 1e9);
     assert.match(arbiter.pidNamespace ?? '', /^pid:\[\d+\]$/);
@@ -231,6 +234,7 @@ describe('fasticorn status', () => {
     }
     assert.deepEqual(settings.workers, { value: '2', source: 'flag -w' });
     assert.deepEqual(settings.timeout, { value: '20', source: 'flag --timeout' });
+    writeFileSync(enough, '');
     await Promise.all(blocked);
     // The beats that follow tell of it.
     await until(async () => {

@@ -25,8 +25,7 @@ export default async function lifecycle(app) {
   });
   app.get('/block', async (request) => {
     mark('block');
-    const end = Date.now() + Number(request.query.ms);
-    while (Date.now() < end);
+    while (!existsSync(request.query.until));
     return 'blocked';
   });
   app.get('/events', (_request, reply) => {

@@ -43,6 +43,14 @@ export async function settled(server: Pick<Server, 'socket'>, count: number): Pr
   }, `${count} ready workers and no others`);
 }
 
+/** Waits until everybody who is wanted serves. */
+export async function serving(server: Pick<Server, 'socket'>): Promise<void> {
+  await until(async () => {
+    const status = await statusOf(server).catch(() => undefined);
+    return status && (await readyWorkers(server)).length === status.wanted;
+  }, 'all workers');
+}
+
 /** Waits until this generation serves; old workers may still finish what they have begun. */
 export async function reloaded(server: Pick<Server, 'socket'>, generation: number): Promise<void> {
   await until(
