@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fasticorn } from './support/command.ts';
+import { settled } from './support/control.ts';
 import { fetchFrom, startOnPort } from './support/http.ts';
+import { accepts } from './support/port.ts';
 import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -25,12 +27,13 @@ describe('the start', () => {
   });
 
   it('shows the socket only when a worker can answer', async (t) => {
-    const go = join(temporaryDirectory(t), 'go');
+    const directory = temporaryDirectory(t);
+    const [go, marks] = [join(directory, 'go'), join(directory, 'marks')];
     const server = await startServer(t, app('start/slow-boot.mjs'), ['-w', '1'], {
       early: true,
-      env: { GO: go },
+      env: { GO: go, MARKS: marks },
     });
-    await until(() => server.workers().length === 1, 'the worker to boot');
+    await until(() => existsSync(marks), 'the app to be loaded');
     assert.equal(existsSync(server.socket), false);
     writeFileSync(go, '');
     await until(() => existsSync(server.socket), 'the socket');
@@ -48,8 +51,10 @@ describe('the start', () => {
 
   it('says which port the system chose for port 0', async (t) => {
     const server = await startServer(t, app('echo.mjs'), ['-b', '127.0.0.1:0', '-w', '1'], { early: true });
-    await until(() => server.log().some(({ msg }) => msg.startsWith('ready')), 'the server to be ready');
-    const port = Number(/ on 127\.0\.0\.1:(\d+),/.exec(server.log()[0]!.msg)?.[1]);
+    const where = () => Number(/ on 127\.0\.0\.1:(\d+),/.exec(server.log()[0]?.msg ?? '')?.[1]);
+    await until(where, 'the port to be said');
+    const port = where();
+    await until(() => accepts(port), 'it to be served');
     assert.equal((await fetchFrom({ port }, '/')).body, 'hello');
   });
 
@@ -63,10 +68,7 @@ describe('the start', () => {
 describe('the number of workers', () => {
   it('is that of -w, whatever the environment says', async (t) => {
     const server = await startServer(t, app('echo.mjs'), ['-w', '3'], { env: { WEB_CONCURRENCY: '1' } });
-    await until(
-      () => server.log().filter(({ msg }) => msg.endsWith(' is ready')).length === 3,
-      'all workers',
-    );
+    await settled(server, 3);
     assert.equal(server.workers().length, 3);
   });
 
@@ -160,12 +162,9 @@ describe('each worker', () => {
   it('runs the onReady and onListen hooks once', async (t) => {
     const marks = join(temporaryDirectory(t), 'marks');
     const server = await startServer(t, app('start/slow-boot.mjs'), ['-w', '2'], { env: { MARKS: marks } });
-    await until(
-      () => server.log().filter(({ msg }) => msg.endsWith(' is ready')).length === 2,
-      'all workers',
-    );
+    await settled(server, 2);
     await server.stop();
     const lines = readFileSync(marks, 'utf8').trim().split('\n').sort();
-    assert.deepEqual(lines, ['onListen', 'onListen', 'onReady', 'onReady']);
+    assert.deepEqual(lines, ['booting', 'booting', 'onListen', 'onListen', 'onReady', 'onReady']);
   });
 });

@@ -6,6 +6,7 @@ const { GO, MARKS } = process.env;
 const mark = (text) => MARKS && appendFileSync(MARKS, `${text}\n`);
 
 export default async function slowBoot(app) {
+  mark('booting');
   app.get('/', async () => 'hello');
   app.addHook('onReady', async () => mark('onReady'));
   app.addHook('onListen', async () => mark('onListen'));
