@@ -110,33 +110,51 @@ describe('A new arbiter that fails leaves everything as it was, and says why:', 
 
   it('SIGKILL at any moment', async (t) => {
     const scene = await begin(t);
-    const { site, server, lineage } = scene;
+    const { site, server, lineage, say, tidy } = scene;
     const before = await footprint(scene);
     const changes = changesOf(t, site.socket);
+    // One of the new workers is held while it boots, so that no stage is left behind before it was seen.
+    say('one');
     // No title yet, no workers yet, workers that boot, that serve.
     const newcomers = () => lineage.members().filter(({ pid }) => !before.pids.includes(pid));
     const ready = () => server.stderr.split(' is ready').length - 1;
-    const stages: ((readyBefore: number) => boolean)[] = [
-      () => newcomers().length > 0,
-      () => lineage.arbiters().length > 1,
-      () => newcomers().length > 1,
-      () => newcomers().some(({ title }) => title.startsWith('fasticorn: worker')),
-      (readyBefore) => ready() > readyBefore,
-      (readyBefore) => ready() > readyBefore + 1,
+    const oneServes = (readyBefore: number) => ready() > readyBefore;
+    const stages: {
+      reached: (readyBefore: number) => boolean;
+      more?: (successor: number) => Promise<void>;
+    }[] = [
+      { reached: () => newcomers().length > 0 },
+      { reached: () => lineage.arbiters().length > 1 },
+      { reached: () => newcomers().length > 1 },
+      { reached: () => newcomers().some(({ title }) => title.startsWith('fasticorn: worker')) },
+      { reached: oneServes },
+      {
+        reached: oneServes,
+        // Then both do: what it would do next is to take over.
+        more: async (successor) => {
+          process.kill(successor, 'SIGSTOP');
+          site.write('trouble.over', '');
+          await until(() => existsSync(join(site.directory, 'trouble.second')), 'the other worker to serve');
+        },
+      },
     ];
-    for (const reached of stages) {
+    for (const { reached, more } of stages) {
       const readyBefore = ready();
       const upgrade = site.ask('upgrade');
       await until(() => reached(readyBefore), 'the stage');
       const successor = newcomers().find(({ ppid }) => ppid === server.pid)!;
+      await more?.(successor.pid);
       process.kill(successor.pid, 'SIGKILL');
       failed(
         await upgrade,
         /^fasticorn: upgrade failed: the new arbiter ended before it could take over \(SIGKILL\)\n$/,
       );
+      await until(() => newcomers().length === 0, 'the newcomers to end');
+      tidy();
       await unharmed(scene, before);
     }
     assert.equal(changes.count, 0);
+    say('');
     succeeded(await site.ask('upgrade'));
     await scene.replaced(server.pid);
   });

@@ -3,7 +3,7 @@
  * be left behind, counted.
  */
 import assert from 'node:assert/strict';
-import { lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Outcome } from './command.ts';
@@ -20,6 +20,8 @@ export interface Scene {
   pidFile: string;
   /** What the app does when it is loaded the next time: see test/apps/upgrade-trouble.mjs. */
   say(trouble: string): void;
+  /** Removes what the app has left beside that file. */
+  tidy(): void;
   /** The arbiter that answers on the control socket. */
   arbiter(): Promise<number>;
   /** Waits until another arbiter serves, and everybody before it has gone; returns its pid. */
@@ -37,6 +39,10 @@ export async function begin(
   const trouble = join(site.directory, 'trouble');
   const pidFile = join(site.directory, 'app.pid');
   const say = (what: string) => writeFileSync(trouble, what);
+  const tidy = () => {
+    for (const left of ['first', 'second', 'over'])
+      rmSync(`${trouble}.${left}`, { recursive: true, force: true });
+  };
   say('');
   site.write('app.mjs', `export { default } from ${JSON.stringify(app('upgrade-trouble.mjs'))};`);
   const server = await site.start(['--pid', pidFile, ...args], {
@@ -51,7 +57,7 @@ export async function begin(
     await until(async () => (await site.ready()).length === (await site.status()).wanted, 'all workers');
     return pid;
   };
-  return { site, server, lineage, pidFile, say, arbiter, replaced };
+  return { site, server, lineage, pidFile, say, tidy, arbiter, replaced };
 }
 
 /** Everything that an upgrade which fails must leave as it was. */
