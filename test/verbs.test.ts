@@ -13,17 +13,10 @@ import { fasticorn } from './support/command.ts';
 import { look, order, settled, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { deadSocket } from './support/neighbours.ts';
+import { hindrance, NOBODY } from './support/other-user.ts';
 import { freePort } from './support/port.ts';
 import { RawConnection } from './support/raw.ts';
-import {
-  app,
-  CLI,
-  isRunning,
-  type Server,
-  startServer,
-  temporaryDirectory,
-  until,
-} from './support/server.ts';
+import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const start = async (t: TestContext, args: readonly string[] = [], workers = 1) => {
   const server = await startServer(t, app('echo.mjs'), ['-w', String(workers), ...args]);
@@ -451,13 +444,12 @@ describe('Who asks in vain is told why, in one line:', () => {
   });
 
   it('the server of another user', async (t) => {
-    const uid = 65534;
-    const able = await fasticorn(t, ['--version'], { uid, cwd: '/' }).catch(() => undefined);
-    if (able?.code !== 0) return t.skip(`needs root, and ${CLI} to be readable by others`);
+    const reason = await hindrance(t);
+    if (reason) return t.skip(reason);
     const pid = join(temporaryDirectory(t), 'pid');
     const server = await start(t, ['-p', pid]);
     await settled(server, 1);
-    const options = { uid, cwd: dirname(server.socket) };
+    const options = { uid: NOBODY, cwd: dirname(server.socket) };
     const bySocket = await fasticorn(t, ['stop', '-b', `unix:${server.socket}`], options);
     assert.equal(bySocket.code, 1);
     assert.match(line(bySocket.stderr), /only the user who runs the server may ask it \(EACCES\)/);
