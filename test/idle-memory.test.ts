@@ -3,13 +3,15 @@
  * has been compiled for it.
  */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { machine } from '../src/machine.ts';
 import { tendHeap } from '../src/worker/idle-memory.ts';
 import { flagsFor } from '../src/worker/v8-tuning.ts';
 import { settled, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
-import { app, startServer, until } from './support/server.ts';
+import { app, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const MIB = 2 ** 20;
 const IDLE = { connections: 0, utilization: 0.002, heap: 12 * MIB };
@@ -93,10 +95,12 @@ describe('a worker that has loaded its app', { skip }, () => {
   });
 
   it('serves on where the app lets nobody change flags', async (t) => {
-    const { server, worker, told } = await start(t, [], { NO_FLAGS: '1' });
+    const refused = join(temporaryDirectory(t), 'refused');
+    const { server, worker, told } = await start(t, [], { REFUSED: refused });
     const before = server.workers();
-    await until(async () => ((await worker())?.age ?? 0) > 3, 'some beats');
+    await until(() => existsSync(refused), 'a collection to be tried');
     assert.ok(Array.isArray(await told()));
+    await until(async () => (await worker())?.requests === 1, 'a beat after that');
     assert.deepEqual(server.workers(), before);
   });
 });

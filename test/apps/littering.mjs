@@ -1,11 +1,17 @@
-// Leaves 8 MB behind that had lived long when they were let go. Answers as flags.mjs, whose flags it may forbid.
+// Leaves 8 MB behind that had lived long when they were let go. Answers as flags.mjs, some of whose flags it may
+// forbid, and note in the file that REFUSED names.
+import { writeFileSync } from 'node:fs';
 import flags from './flags.mjs';
 
-if (process.env.NO_FLAGS) {
+const { REFUSED } = process.env;
+if (REFUSED) {
   const v8 = process.getBuiltinModule('node:v8');
   const { setFlagsFromString } = v8;
   v8.setFlagsFromString = (flag) => {
-    if (flag.includes('gc')) throw new Error('no flags');
+    if (flag.includes('gc')) {
+      writeFileSync(REFUSED, flag);
+      throw new Error('no flags');
+    }
     setFlagsFromString(flag);
   };
 }
