@@ -13,8 +13,11 @@ const LOOK = 25;
 const QUICK_GRACE = 1_000;
 /** What app.close() gets to end WebSockets and streams before they are cut, in milliseconds. */
 const CLOSE_GRACE = 1_000;
-/** How long a TCP port, whose clients go on coming, may keep us from closing it, in milliseconds. */
-const PORT_GRACE = 250;
+/**
+ * How long a TCP port, whose clients go on coming and are answered, may keep us from closing it, in milliseconds. On a busy
+ * machine a full queue takes a good part of it.
+ */
+const PORT_GRACE = 2_000;
 
 /** What is to be drained. */
 export interface Draining {
