@@ -397,6 +397,20 @@ describe('a live socket is refused', { concurrency: 3 }, () => {
     await assertServesAlone(other);
   });
 
+  it('if the control socket that is named is another server’s', async (t) => {
+    const first = await start(t);
+    // Whoever comes second does without.
+    const shared = ['--control-socket', controlOf(first)];
+    const other = await startServer(t, app('echo.mjs'), workers(shared));
+    await assertRefused(
+      t,
+      other,
+      ['--takeover', ...shared],
+      /app\.sock is not a socket of the server that can be asked to go/,
+    );
+    await assertServesAlone(first);
+  });
+
   it('if the pid file is a third server’s', async (t) => {
     const pidFile = join(temporaryDirectory(t), 'app.pid');
     const first = await start(t);

@@ -187,7 +187,7 @@ export class Office {
    * @throws UserError if somebody is there who cannot be asked.
    */
   async #rival(): Promise<{ pid: number; addresses: string[] } | undefined> {
-    const { bind, takeover } = this.#options.config;
+    const { bind, controlSocket, takeover } = this.#options.config;
     const addresses: string[] = [];
     for (const address of takeover ? bind : []) {
       if (address.kind !== 'unix' || !(await obstacleAt(address.path))?.live) continue;
@@ -196,8 +196,10 @@ export class Office {
     if (addresses.length === 0) return undefined;
     const rival = await this.#ask(({ askWho }, path) => askWho(path));
     if (!rival) return undefined;
-    // One alone is the one beside its control socket, and may have another name where that server sees it.
-    const stranger = addresses.find((one) => bind.length > 1 && !rival.addresses.includes(one));
+    // One alone is the one beside its control socket, and may have another name where that server sees it. A control
+    // socket that is named may be anybody's.
+    const isBeside = bind.length === 1 && controlSocket === undefined;
+    const stranger = addresses.find((one) => !isBeside && !rival.addresses.includes(one));
     if (stranger !== undefined)
       throw new UserError(
         `--takeover: ${stranger} is not a socket of the server that can be asked to go (pid ${rival.pid}); it was left alone`,
