@@ -59,6 +59,13 @@ describe('A reload', () => {
     assert.throws(() => reloaded(running, read({})), /^UserError: conf\/app\.mjs: the config file has gone/);
   });
 
+  it('takes a config file that has come, and is refused when that has gone again', () => {
+    const { loaded, notes } = reloaded(read({}), read({}, '--config', 'conf/app.mjs'));
+    assert.equal(loaded.config.config, 'conf/app.mjs');
+    assert.deepEqual(notes, []);
+    assert.throws(() => reloaded(loaded, read({})), /^UserError: conf\/app\.mjs: the config file has gone/);
+  });
+
   it('keeps every setting of the table that only a restart can change', () => {
     const running = read({});
     const fresh = read({});

@@ -223,7 +223,8 @@ describe("the README's reference", () => {
     };
     assert.deepEqual(said('workers'), ['`workers`', 'at once']);
     assert.deepEqual(said('chdir'), ['`chdir`', 'new workers']);
-    assert.deepEqual(said('config'), ['', 'restart']);
+    assert.deepEqual(said('config'), ['', 'at once']);
+    assert.deepEqual(said('watch'), ['', 'restart']);
   });
 
   it('has no tags but in code', () => assert.doesNotMatch(markdownReference().replace(/`[^`]*`/g, ''), /</));

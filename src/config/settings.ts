@@ -429,7 +429,7 @@ export const settings = {
     common: true,
     help: 'Config file: settings by their keys, such as gracefulTimeout, and app for the app.',
     section: 'Server',
-    applies: 'restart',
+    applies: 'live',
   }),
   chdir: setting<string | undefined>({
     kind: text('DIR'),
