@@ -254,6 +254,23 @@ describe('A new arbiter', () => {
 
   const nodes = nodeBinaries();
   const pairs = nodes.flatMap((from) => nodes.filter((to) => to !== from).map((to) => [from, to] as const));
+  it('may have code preloaded that says something else to the old one', async (t) => {
+    const strays = [
+      null,
+      'text',
+      {},
+      { type: 'ready' },
+      { type: 'unheard of' },
+      { 'watch:import': ['a.mjs'] },
+    ];
+    const code = `for (const stray of ${JSON.stringify(strays)}) process.send?.(stray)`;
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(code)}`;
+    const { site, server, replaced } = await begin(t, ['-w', '1'], { env: { NODE_OPTIONS } });
+    succeeded(await site.ask('upgrade'));
+    await replaced(server.pid);
+    assert.equal((await server.exited).code, 0);
+  });
+
   it('may run another Node, in every direction', {
     skip: pairs.length === 0 && 'needs other Nodes: NODE_BINARIES=/path/to/node:…',
   }, async (t) => {

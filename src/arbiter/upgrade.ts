@@ -80,11 +80,14 @@ export class Successor {
     const limit = times.bootTimeout * 1000 + EXTRA;
     const late = setTimeout(() => fail(`the new arbiter was not ready after ${limit / 1000} s`), limit);
     void this.#done.then(() => clearTimeout(late));
-    this.#child.on('message', (message: Message) => {
-      if (message.type === 'failed') fail(message.message, message.stack);
-      else if (message.type === 'in-office')
+    this.#child.on('message', (message: Partial<Message> | null) => {
+      // Code that is preloaded into it has the channel as well, and a newer release may have more to say.
+      if (message?.type === 'failed' && typeof message.message === 'string')
+        fail(message.message, message.stack);
+      else if (message?.type === 'in-office')
         this.#finish({ ok: true, message: `the arbiter with pid ${this.#child.pid} serves` });
-      else if (onReady(message.keeps)) this.#child.send({ type: 'yours' } satisfies Consent, () => {});
+      else if (message?.type === 'ready' && Array.isArray(message.keeps) && onReady(message.keeps))
+        this.#child.send({ type: 'yours' } satisfies Consent, () => {});
     });
     this.#child.on('error', (error) => fail(`${node} could not be started: ${error.message}`));
     this.#child.on('exit', (code, signal) =>
