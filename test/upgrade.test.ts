@@ -22,7 +22,7 @@ import { fileURLToPath } from 'node:url';
 import { fetchFrom } from './support/http.ts';
 import { changesOf, Lineage } from './support/lineage.ts';
 import { RawConnection } from './support/raw.ts';
-import { app, CLI, isRunning, until } from './support/server.ts';
+import { app, CLI, isRunning, startServer, until } from './support/server.ts';
 import { FILE_DECIDES, Site } from './support/site.ts';
 import { begin, descriptorsOf, failed, succeeded } from './support/upgrade-scene.ts';
 
@@ -269,6 +269,19 @@ describe('A new arbiter', () => {
     succeeded(await site.ask('upgrade'));
     await replaced(server.pid);
     assert.equal((await server.exited).code, 0);
+  });
+
+  it('leaves a control socket alone that the old one did not have', async (t) => {
+    const scene = await begin(t, ['-w', '1']);
+    const shared = ['--control-socket', scene.site.control];
+    const other = await startServer(t, app('echo.mjs'), ['-w', '1', ...shared], { env: scene.lineage.env });
+    const { ino } = lstatSync(scene.site.control);
+    await until(() => /going on without a control socket/.test(other.stderr), 'the warning');
+    other.kill('SIGUSR2');
+    assert.equal((await other.exited).code, 0);
+    assert.equal(lstatSync(scene.site.control).ino, ino);
+    assert.equal(await scene.arbiter(), scene.server.pid);
+    assert.equal((await fetchFrom({ socketPath: other.socket }, '/')).body, 'hello');
   });
 
   it('may run another Node, in every direction', {

@@ -34,8 +34,8 @@ export class Office {
   #control: ControlSocket | undefined;
   #face: ControlFace | undefined;
   #hasConsent = false;
-  /** Whether a server made way for us, whose control socket we are to replace. */
-  #succeeds = false;
+  /** The control socket of the server that made way for us, by its path: we are to replace it. */
+  #replaceable: string | undefined;
   #assumed = false;
 
   constructor(options: OfficeOptions) {
@@ -53,6 +53,11 @@ export class Office {
   /** Whether the sockets are still those of a predecessor, which goes on if we do not. */
   get isGuest(): boolean {
     return this.#options.predecessor !== undefined && !this.#hasConsent;
+  }
+
+  /** Where others reach our control socket; undefined if they do not. */
+  get controlPath(): string | undefined {
+    return this.#control?.isPublished() ? this.#control.path : undefined;
   }
 
   /**
@@ -90,12 +95,12 @@ export class Office {
    */
   async assume(listeners: readonly Listener[]): Promise<boolean> {
     const { predecessor } = this.#options;
-    await predecessor?.ask(listeners);
+    const consent = await predecessor?.ask(listeners);
     this.#hasConsent = true;
     const rival = predecessor ? undefined : await this.#rival();
     const yielded = rival && (await this.#ask(({ askToYield }, path) => askToYield(path)));
     const free = yielded ? rival.addresses : [];
-    this.#succeeds = predecessor !== undefined || yielded !== undefined;
+    this.#replaceable = yielded ? this.#controlPath : consent?.controlPath;
     try {
       for (const listener of listeners)
         if (!(await listener.publish(free.includes(listener.key)))) return false;
@@ -153,7 +158,7 @@ export class Office {
     const [before, place] = [this.#control, this.#controlPath];
     this.#controlPath = path;
     this.#control = undefined;
-    this.#succeeds = false;
+    this.#replaceable = undefined;
     await this.openControl(this.#face);
     if (this.#control) before?.retire();
     else [this.#control, this.#controlPath] = [before, place];
@@ -178,7 +183,7 @@ export class Office {
 
   /** Only who has the sockets takes this name: of several that start at once the others never get here. */
   #publishControl(control: ControlSocket): Promise<void> {
-    return control.publish({ replace: this.#succeeds });
+    return control.publish({ replace: control.path === this.#replaceable });
   }
 
   /**

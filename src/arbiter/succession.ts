@@ -88,11 +88,11 @@ export class Succession {
         listeners,
         loaded.config,
         (keeps) => {
-          if (fleet.state.ending) return false;
+          if (fleet.state.ending) return undefined;
           // Not guarded any more, so that from now on the names are changed by one of us only.
           fleet.shared = listeners.filter(({ key }) => keeps.includes(key));
           for (const listener of fleet.shared) listener.release();
-          return true;
+          return { type: 'yours', controlPath: office.controlPath };
         },
       );
       outcome = await this.#successor.outcome();

@@ -34,7 +34,11 @@ type Message =
   | { type: 'in-office' }
   | { type: 'failed'; message: string; stack?: string | undefined };
 /** Predecessor to successor: everything is yours. */
-type Consent = { type: 'yours' };
+export interface Consent {
+  type: 'yours';
+  /** The path of the control socket that is to be replaced; absent without one. */
+  controlPath?: string | undefined;
+}
 
 /** A successor that is being started. */
 export class Successor {
@@ -48,7 +52,7 @@ export class Successor {
    * @param node the Node binary to run it with.
    * @param times what its workers may take to boot and to finish their requests, in seconds.
    * @param onReady it could take over, and keeps the listeners with these keys: do what has to be done before that;
-   *   false to refuse.
+   *   undefined to refuse.
    * @throws UserError if the binary cannot be run at all.
    */
   constructor(
@@ -56,7 +60,7 @@ export class Successor {
     { argv, directory, env, umask }: Invocation,
     listeners: readonly Listener[],
     times: Pick<Config, 'bootTimeout' | 'gracefulTimeout'>,
-    onReady: (keeps: string[]) => boolean,
+    onReady: (keeps: string[]) => Consent | undefined,
   ) {
     const heirlooms = listeners.map((listener, index) => heirloomOf(listener, FIRST_SOCKET_FD + index));
     this.#done = new Promise((resolve) => {
@@ -86,8 +90,10 @@ export class Successor {
         fail(message.message, message.stack);
       else if (message?.type === 'in-office')
         this.#finish({ ok: true, message: `the arbiter with pid ${this.#child.pid} serves` });
-      else if (message?.type === 'ready' && Array.isArray(message.keeps) && onReady(message.keeps))
-        this.#child.send({ type: 'yours' } satisfies Consent, () => {});
+      else if (message?.type === 'ready' && Array.isArray(message.keeps)) {
+        const consent = onReady(message.keeps);
+        if (consent) this.#child.send(consent, () => {});
+      }
     });
     this.#child.on('error', (error) => fail(`${node} could not be started: ${error.message}`));
     this.#child.on('exit', (code, signal) =>
@@ -130,8 +136,8 @@ export class Successor {
 /** What a successor says to its predecessor. */
 export interface Predecessor {
   heirlooms: readonly Heirloom[];
-  /** Asks to take over. Resolves when we may: with its consent, or because it has gone. */
-  ask(listeners: readonly Listener[]): Promise<void>;
+  /** Asks to take over. Resolves when we may: with its consent, or with none because it has gone. */
+  ask(listeners: readonly Listener[]): Promise<Consent | undefined>;
   /** We have taken over. */
   inOffice(): void;
   /** We cannot. */
@@ -148,9 +154,9 @@ export function predecessor(heirlooms: string | undefined): Predecessor | undefi
     heirlooms: JSON.parse(heirlooms) as Heirloom[],
     ask: (listeners) =>
       new Promise((resolve) => {
-        process.once('message', () => resolve());
-        process.once('disconnect', resolve);
-        if (!process.connected) resolve();
+        process.once('message', (consent: Consent) => resolve(consent));
+        process.once('disconnect', () => resolve(undefined));
+        if (!process.connected) resolve(undefined);
         send({ type: 'ready', keeps: listeners.map(({ key }) => key) });
       }),
     inOffice: () => send({ type: 'in-office' }),
