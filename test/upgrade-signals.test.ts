@@ -49,6 +49,19 @@ describe('Before the new arbiter has taken over', () => {
     });
   }
 
+  it('SIGHUP to the old one is refused, and the log says so', async (t) => {
+    const scene = await begin(t, ['-w', '1']);
+    const { site, server, say } = scene;
+    say('slow 1500');
+    const upgrade = site.ask('upgrade');
+    await successorOf(scene);
+    server.kill('SIGHUP');
+    succeeded(await upgrade);
+    await server.exited;
+    const warnings = server.log().flatMap(({ level, msg }) => (level === 40 ? [msg] : []));
+    assert.deepEqual(warnings, ['SIGHUP: an upgrade is under way']);
+  });
+
   it('SIGTERM to the new one has it back out, and nobody notices', async (t) => {
     const scene = await begin(t);
     const { site } = scene;

@@ -159,10 +159,12 @@ export class Arbiter {
   /** @param by who asks, for the log: a signal or the verb. */
   async #perform({ verb, argument }: Command, by: string): Promise<Outcome> {
     if (verb === 'stop') return this.#stop(argument === 'now', by);
-    if (this.#fleet.state.ending) return STOPPING;
+    if (this.#fleet.state.ending) return this.#refused(by, STOPPING);
     switch (verb) {
-      case 'reload':
-        return this.#succession.obstacle ?? this.#generations.reload(by);
+      case 'reload': {
+        const { obstacle } = this.#succession;
+        return obstacle ? this.#refused(by, obstacle) : this.#generations.reload(by);
+      }
       case 'upgrade':
         return this.#succession.upgrade(by);
       case 'scale':
@@ -214,11 +216,11 @@ export class Arbiter {
   #pause(paused: boolean, by: string): Outcome {
     if (paused === this.#fleet.state.paused)
       return { ok: true, message: paused ? 'already paused' : 'not paused' };
-    if (current(this.#fleet.state).published !== 'yes') {
-      const message = 'the server is still starting, and cannot be paused';
-      this.#log.warn(`${by}: ${message}`);
-      return { ok: false, message };
-    }
+    if (current(this.#fleet.state).published !== 'yes')
+      return this.#refused(by, {
+        ok: false,
+        message: 'the server is still starting, and cannot be paused',
+      });
     this.#fleet.change((state) =>
       change.pausedOrNot(paused ? change.trialFailed(state, 'paused') : state, paused),
     );
@@ -232,6 +234,12 @@ export class Arbiter {
     this.#options.log.reopen();
     this.#fleet.tellAll({ type: 'reopen' });
     return this.#done(by, 'the log files are opened anew');
+  }
+
+  /** Who has sent a signal gets no other answer than the log. */
+  #refused(by: string, outcome: Outcome): Outcome {
+    this.#log.warn(`${by}: ${outcome.message}`);
+    return outcome;
   }
 
   #done(by: string, message: string): Outcome {

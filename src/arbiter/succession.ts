@@ -77,7 +77,10 @@ export class Succession {
     await generations.established;
     await generations.reloading;
     if (fleet.state.ending) return STOPPING;
-    if (this.#yielding !== 'no') return YIELDING;
+    if (this.#yielding !== 'no') {
+      log.warn(`${by}: ${YIELDING.message}`);
+      return YIELDING;
+    }
     const { listeners, loaded } = fleet.running;
     log.info(`${by}: starting a new arbiter`);
     let outcome: Outcome;
