@@ -32,7 +32,9 @@ import { MANIFEST } from './places.ts';
 import { ACTIVATION, activatedSockets } from './socket-activation.ts';
 
 const argv = process.argv.slice(2);
-const directory = startDirectory(process.cwd(), process.env.PWD);
+/** Undefined if it was deleted: then a running server can still be asked. */
+const workingDirectory = currentDirectory();
+const directory = startDirectory(workingDirectory, process.env.PWD);
 /** The server that we are to succeed. Its message is for us only, not for the workers. */
 const before = predecessor(process.env[HEIRLOOMS]);
 delete process.env[HEIRLOOMS];
@@ -63,10 +65,20 @@ async function main(): Promise<number> {
     const { operate } = await import('./operate.ts');
     return operate(loaded.verb, loaded, { print, complain, columns: process.stdout.columns ?? 120 });
   }
+  if (workingDirectory === undefined)
+    throw new UserError(`the working directory ${directory} has been deleted: change to one that is there`);
   const { app } = loaded;
   refuseMistypedCommand(loaded);
   if (app === undefined) return complain(`fasticorn: no app was given\n\n${usage()}`);
   return loaded.action === 'checkConfig' ? check({ ...loaded, app }) : serve({ ...loaded, app });
+}
+
+function currentDirectory(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
 }
 
 /** `fasticorn relaod` would otherwise start a server, or try to. */

@@ -213,10 +213,11 @@ function refuseHalfTls({ config, origins }: Loaded): void {
  * The directory that the operator is in. A shell's PWD keeps a symbolic link as it was typed, such as the `current`
  * of a deployment, whose target may change; but it is only believed if it is the same directory.
  *
- * @param cwd `process.cwd()`, which has no links.
+ * @param cwd `process.cwd()`, which has no links; undefined if that was deleted: then PWD says how it was called.
  */
-export function startDirectory(cwd: string, pwd: string | undefined): string {
-  if (!pwd || !isAbsolute(pwd)) return cwd;
+export function startDirectory(cwd: string | undefined, pwd: string | undefined): string {
+  if (!pwd || !isAbsolute(pwd)) return cwd ?? '/';
+  if (cwd === undefined) return resolve(pwd);
   try {
     const [a, b] = [statSync(cwd, { bigint: true }), statSync(pwd, { bigint: true })];
     return a.dev === b.dev && a.ino === b.ino ? resolve(pwd) : cwd;

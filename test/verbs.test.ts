@@ -3,20 +3,28 @@
  * server was started; what is refused, and what people are told.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Status } from '../src/status.ts';
 import { fasticorn } from './support/command.ts';
-import { look, order, settled, statusOf } from './support/control.ts';
+import { controlOf, look, order, settled, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { deadSocket } from './support/neighbours.ts';
 import { hindrance, NOBODY } from './support/other-user.ts';
 import { freePort } from './support/port.ts';
 import { RawConnection } from './support/raw.ts';
-import { app, isRunning, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+import {
+  app,
+  CLI,
+  isRunning,
+  type Server,
+  startServer,
+  temporaryDirectory,
+  until,
+} from './support/server.ts';
 
 const start = async (t: TestContext, args: readonly string[] = [], workers = 1) => {
   const server = await startServer(t, app('echo.mjs'), ['-w', String(workers), ...args]);
@@ -298,6 +306,22 @@ describe('A verb on the command line', () => {
     );
     assert.equal((await fasticorn(t, ['reopen', '--pid', pid], { cwd })).code, 0);
     assert.equal((await fasticorn(t, ['stop', '--control-socket', `${server.socket}.ctl`], { cwd })).code, 0);
+    assert.equal((await server.exited).code, 0);
+  });
+
+  it('works in a directory that was deleted, where nothing can be served', async (t) => {
+    const server = await start(t, []);
+    await settled(server, 1);
+    const gone = (...args: string[]) => {
+      const directory = temporaryDirectory(t);
+      const script = 'cd "$0" && rmdir "$0" && exec "$@"';
+      return spawnSync('sh', ['-c', script, directory, process.execPath, CLI, ...args], { encoding: 'utf8' });
+    };
+    const served = gone('-b', `unix:${server.socket}.other`, app('echo.mjs'));
+    assert.equal(served.status, 1);
+    assert.match(line(served.stderr), /the working directory \S+ (has been deleted|does not exist)/);
+    const stopped = gone('stop', '--control-socket', controlOf(server));
+    assert.equal(stopped.status, 0, stopped.stderr);
     assert.equal((await server.exited).code, 0);
   });
 
