@@ -446,6 +446,15 @@ describe('Who asks in vain is told why, in one line:', () => {
     assert.match(stdout, /start loads: a Fastify 5 plugin/);
   });
 
+  it('an app that is not there and is called much like a command; one that is there is served', async (t) => {
+    const directory = temporaryDirectory(t);
+    const check = () => fasticorn(t, ['--check-config', 'stats'], { cwd: directory });
+    assert.match(line((await check()).stderr), /there is no app "stats"; did you mean the command status\?/);
+    writeFileSync(join(directory, 'stats.mjs'), 'export default async (app) => {};');
+    const { code, stderr } = await check();
+    assert.equal(code, 0, stderr);
+  });
+
   it('a flag that a reload cannot change, which is said', async (t) => {
     const server = await start(t, []);
     await settled(server, 1);
