@@ -16,6 +16,7 @@ import { nearest } from './config/spelling.ts';
 import { spawnConfigProcess } from './config-process.ts';
 import { errorCode, UserError } from './errors.ts';
 import { type HookName, hookNames } from './events.ts';
+import { startError } from './start-error.ts';
 
 /** What a file is read with. */
 export interface ReadOptions {
@@ -250,7 +251,7 @@ function runFile(
 
     child.on('error', (error) => {
       done();
-      failed(error);
+      failed(startError(error, directory));
     });
     let text = '';
     // Undefined, whatever its type says, if there were too few descriptors for a process.

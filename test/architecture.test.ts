@@ -77,8 +77,9 @@ const allowed: Record<string, string[]> = {
   'typescript.ts': ['errors.ts', 'upwards.ts'],
   'upwards.ts': [],
   'worker-env.ts': ['config', 'errors.ts'],
-  'config-file.ts': ['config', 'config-process.ts', 'errors.ts', 'events.ts'],
+  'config-file.ts': ['config', 'config-process.ts', 'errors.ts', 'events.ts', 'start-error.ts'],
   'config-process.ts': [],
+  'start-error.ts': ['errors.ts'],
   'control-client.ts': ['commands.ts', 'errors.ts', 'http.ts'],
   'http.ts': [],
   'places.ts': [],
@@ -108,6 +109,7 @@ const allowed: Record<string, string[]> = {
     'status.ts',
     'control-client.ts',
     'http.ts',
+    'start-error.ts',
   ],
   worker: [
     'worker',

@@ -5,8 +5,9 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { order, settled, statusOf } from './support/control.ts';
 import { changesOf } from './support/lineage.ts';
-import { until } from './support/server.ts';
+import { app, startServer, temporaryDirectory, until } from './support/server.ts';
 import { begin, failed, footprint, type Scene, succeeded, unharmed } from './support/upgrade-scene.ts';
 
 describe('A new arbiter that fails leaves everything as it was, and says why:', () => {
@@ -106,6 +107,30 @@ describe('A new arbiter that fails leaves everything as it was, and says why:', 
     succeeded(await site.ask('upgrade'));
     await scene.replaced(server.pid);
     assert.equal(await site.version(), 'later');
+  });
+
+  it('a working directory that has gone, which is not the fault of Node', async (t) => {
+    const scene = await begin(t, ['-w', '1']);
+    const { site } = scene;
+    const release = join(temporaryDirectory(t), 'release');
+    mkdirSync(release);
+    site.write('fasticorn.config.mjs', 'export default {};');
+    const config = join(site.directory, 'fasticorn.config.mjs');
+    const other = await startServer(t, app('echo.mjs'), ['-w', '1', '-c', config], {
+      cwd: release,
+      env: scene.lineage.env,
+    });
+    await settled(other, 1);
+    rmdirSync(release);
+    const gone = new RegExp(`the directory ${release} has gone; put it back`);
+    assert.match((await order(other, '/upgrade')).body, gone);
+    assert.match((await order(other, '/reload')).body, gone);
+    const [worker] = other.workers();
+    process.kill(worker!, 'SIGKILL');
+    await until(
+      async () => (await statusOf(other)).exits.some(({ reason }) => gone.test(reason)),
+      'the reason',
+    );
   });
 
   it('SIGKILL at any moment', async (t) => {

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Outcome } from '../commands.ts';
 import type { Config } from '../config/settings.ts';
 import { UserError } from '../errors.ts';
+import { startError } from '../start-error.ts';
 import { type Heirloom, heirloomOf, type Listener } from './listener.ts';
 import { FIRST_SOCKET_FD } from './worker-handle.ts';
 
@@ -95,7 +96,9 @@ export class Successor {
         if (consent) this.#child.send(consent, () => {});
       }
     });
-    this.#child.on('error', (error) => fail(`${node} could not be started: ${error.message}`));
+    this.#child.on('error', (error) =>
+      fail(`${node} could not be started: ${startError(error, directory).message}`),
+    );
     this.#child.on('exit', (code, signal) =>
       fail(`the new arbiter ended before it could take over (${signal ?? `exit code ${code}`})`),
     );

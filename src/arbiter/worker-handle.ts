@@ -6,6 +6,7 @@ import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import type { Launch } from '../launch.ts';
 import { WORKER } from '../places.ts';
 import { type Beat, type Envelope, isReport, type Order, type Report } from '../protocol.ts';
+import { startError } from '../start-error.ts';
 import { AUTOPSY_FLAGS } from './autopsy.ts';
 import { type Credentials, commandAs } from './credentials.ts';
 
@@ -69,7 +70,7 @@ export class WorkerHandle {
     });
     child.on('exit', (code, signal) => exit(signal ? { signal } : { code: code ?? 0 }));
     child.on('error', (error) => {
-      if (child.pid === undefined) exit({ error });
+      if (child.pid === undefined) exit({ error: startError(error, directory) });
     });
   }
 
