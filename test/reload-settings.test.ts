@@ -139,6 +139,24 @@ describe('changed addresses', () => {
     assert.deepEqual(readdirSync(site.directory).sort(), ['app.mjs', 'fasticorn.config.json']);
   });
 
+  it('leave the control socket where it is if it cannot be had beside them, and say so', async (t) => {
+    const site = new Site(t);
+    const bindTo = (bind: string) =>
+      site.write('fasticorn.config.json', JSON.stringify({ bind, workers: 1 }));
+    site.deploy('one');
+    bindTo('unix:app.sock');
+    site.write('b.sock.ctl', 'precious');
+    const options = { socket: site.socket, cwd: site.directory, unbound: true, env: FILE_DECIDES };
+    const server = await startServer(t, './app.mjs', [], options);
+    await until(() => existsSync(site.control), 'the control socket');
+    bindTo('unix:b.sock');
+    assert.equal((await site.ask('reload')).code, 0);
+    await until(() => warnings(server).length > 0, 'the warning');
+    assert.match(warnings(server)[0]!, /b\.sock\.ctl: .*; the control socket stays \S+app\.sock\.ctl$/);
+    assert.equal((await site.status()).arbiter.pid, server.pid);
+    assert.equal(await server.stop(), 0);
+  });
+
   it('may be had again a moment later', async (t) => {
     const { site, server, reload } = await begin(t, {});
     const bind = ['unix:app.sock', 'unix:b.sock', `127.0.0.1:${await freePort()}`];

@@ -5,8 +5,13 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { openListeners } from '../src/arbiter/listener.ts';
+import { Office } from '../src/arbiter/office.ts';
+import { load } from '../src/config/load.ts';
+import { openErrorLog } from '../src/log.ts';
 import { order, settled, statusOf } from './support/control.ts';
 import { changesOf } from './support/lineage.ts';
+import { liveServer } from './support/neighbours.ts';
 import { app, startServer, temporaryDirectory, until } from './support/server.ts';
 import { begin, failed, footprint, type Scene, succeeded, unharmed } from './support/upgrade-scene.ts';
 
@@ -107,6 +112,27 @@ describe('A new arbiter that fails leaves everything as it was, and says why:', 
     succeeded(await site.ask('upgrade'));
     await scene.replaced(server.pid);
     assert.equal(await site.version(), 'later');
+  });
+
+  it('a socket whose place somebody else has taken meanwhile, which keeps no other from coming back', async (t) => {
+    const directory = temporaryDirectory(t);
+    const [taken, free] = ['taken.sock', 'free.sock'].map((name) => join(directory, name));
+    const { config } = load(
+      ['-b', `unix:${taken}`, '-b', `unix:${free}`, '--control-socket', 'off'],
+      {},
+      { cpus: 1 },
+    );
+    const listeners = await openListeners(config, { onRestored() {}, onForeign() {}, onLost() {} });
+    t.after(() => {
+      for (const listener of listeners) {
+        listener.withdraw();
+        listener.close();
+      }
+    });
+    await liveServer(t, taken!);
+    const office = new Office({ config, predecessor: undefined, log: openErrorLog(config).logger });
+    await assert.rejects(office.resume(listeners), /taken\.sock: another server/);
+    assert(existsSync(free!));
   });
 
   it('a working directory that has gone, which is not the fault of Node', async (t) => {

@@ -71,8 +71,12 @@ export class Office {
     this.#pidFile?.claim(before);
   }
 
-  /** Opens the control socket, which can be reached once we are in office; without one life goes on. */
-  async openControl(face: ControlFace): Promise<void> {
+  /**
+   * Opens the control socket, which can be reached once we are in office; without one life goes on.
+   *
+   * @param otherwise what the log is to say of that.
+   */
+  async openControl(face: ControlFace, otherwise?: string): Promise<void> {
     this.#face = face;
     if (this.#controlPath === undefined) return;
     // Only here, so that the workers are started before it is loaded.
@@ -83,7 +87,7 @@ export class Office {
       this.#control = control;
       if (this.#assumed) await this.#publishControl(control);
     } catch (error) {
-      await this.#dropControl(control, error as Error);
+      await this.#dropControl(control, error as Error, otherwise);
     }
   }
 
@@ -140,15 +144,22 @@ export class Office {
   /**
    * A successor has failed: whatever it has taken by then is ours again, and what it left behind goes.
    *
-   * @throws UserError if somebody else is there.
+   * @throws UserError if somebody else is there; all others are ours again all the same.
    */
   async resume(listeners: readonly Listener[]): Promise<void> {
-    for (const listener of listeners) {
-      listener.release();
-      await listener.publish();
-    }
-    await this.#control?.resume();
-    if (!this.#pidFile?.isOurs()) this.#pidFile?.write();
+    const steps = [
+      ...listeners.map((listener) => async () => {
+        listener.release();
+        await listener.publish();
+      }),
+      async () => this.#control?.resume(),
+      async () => {
+        if (!this.#pidFile?.isOurs()) this.#pidFile?.write();
+      },
+    ];
+    const errors: unknown[] = [];
+    for (const step of steps) await step().catch((error) => errors.push(error));
+    if (errors.length > 0) throw errors[0];
   }
 
   /** After a reload: the control socket stays beside the first Unix socket, where those who look for it look. */
@@ -159,7 +170,7 @@ export class Office {
     this.#controlPath = path;
     this.#control = undefined;
     this.#replaceable = undefined;
-    await this.openControl(this.#face);
+    await this.openControl(this.#face, before && `the control socket stays ${before.path}`);
     if (this.#control) before?.retire();
     else [this.#control, this.#controlPath] = [before, place];
   }
@@ -175,10 +186,14 @@ export class Office {
     await this.#control?.close();
   }
 
-  async #dropControl(control: ControlSocket, { message }: Error): Promise<void> {
+  async #dropControl(
+    control: ControlSocket,
+    { message }: Error,
+    otherwise = 'going on without a control socket',
+  ): Promise<void> {
     this.#control = undefined;
     await control.close();
-    this.#options.log.warn(`${message}; going on without a control socket`);
+    this.#options.log.warn(`${message}; ${otherwise}`);
   }
 
   /** Only who has the sockets takes this name: of several that start at once the others never get here. */
