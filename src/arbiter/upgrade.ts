@@ -83,7 +83,13 @@ export class Successor {
     this.#timeToEnd = times.gracefulTimeout * 1000 + EXTRA;
     const fail = (message: string, stack?: string) => this.#finish({ ok: false, message, stack });
     const limit = times.bootTimeout * 1000 + EXTRA;
-    const late = setTimeout(() => fail(`the new arbiter was not ready after ${limit / 1000} s`), limit);
+    const late = setTimeout(
+      () =>
+        fail(
+          `the new arbiter was not ready after ${limit / 1000} s (--boot-timeout ${times.bootTimeout}, as it is here, and ${EXTRA / 1000} s)`,
+        ),
+      limit,
+    );
     void this.#done.then(() => clearTimeout(late));
     this.#child.on('message', (message: Partial<Message> | null) => {
       // Code that is preloaded into it has the channel as well, and a newer release may have more to say.
