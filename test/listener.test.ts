@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type Listener, openListeners } from '../src/arbiter/listener.ts';
 import { probe } from '../src/arbiter/socket-probe.ts';
+import { load } from '../src/config/load.ts';
 import { UserError } from '../src/errors.ts';
 import { datagramSocket, deadSocket, fingerprint, fullQueue, liveServer } from './support/neighbours.ts';
 import { temporaryDirectory } from './support/server.ts';
@@ -111,6 +112,17 @@ describe('a socket that is bound', () => {
     await second.publish();
     first.withdraw();
     assert.equal(readdirSync(dirname(path)).length, 2);
+  });
+});
+
+describe('a port', () => {
+  it('is not published any more once it was withdrawn', async (t) => {
+    const { config } = load(['--bind', '127.0.0.1:0'], {}, { cpus: 1 });
+    const [listener] = await openListeners(config, silent);
+    t.after(() => listener!.close());
+    assert.equal(await listener!.publish(), true);
+    listener!.withdraw();
+    assert.equal(await listener!.publish(), false);
   });
 });
 

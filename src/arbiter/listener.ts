@@ -270,11 +270,15 @@ function openAbstract(name: string): Listener {
 /** A socket without a path that is ours: it is found as long as anybody has it open. */
 function pathlessListener(key: string, address: SocketAddress, fd: number, close: () => void): Listener {
   const nothing = () => {};
+  let withdrawn = false;
+  const withdraw = () => {
+    withdrawn = true;
+  };
   return {
     ...{ key, address, fd, close, inherited: { address } },
     isThere: true,
-    publish: async () => true,
-    ...{ check: nothing, withdraw: nothing, release: nothing, reclaim: nothing, handOver: nothing },
+    publish: async () => !withdrawn,
+    ...{ check: nothing, withdraw, release: nothing, reclaim: nothing, handOver: withdraw },
   };
 }
 
