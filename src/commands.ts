@@ -48,7 +48,7 @@ export const verbs = {
   resume: verb({
     signals: {},
     waits: false,
-    help: 'Bring the workers back after a pause; reload and scale do so as well.',
+    help: 'Bring the workers back after a pause; reload, upgrade and scaling up do so as well.',
   }),
   reopen: verb({
     signals: { SIGUSR1: undefined },

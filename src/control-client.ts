@@ -72,7 +72,7 @@ export async function askWho(path: string): Promise<{ pid: number; addresses: st
 /**
  * Asks the server to leave the path of its socket to us.
  *
- * @returns once it has stopped to guard the path; it does so until the path is released, or this process ends.
+ * @returns once it no longer guards the path; it stays so until the path is released, or this process ends.
  * @throws UserError if it refuses, with its reason, or cannot be asked.
  */
 export async function askToYield(path: string): Promise<YieldedPath> {

@@ -13,7 +13,7 @@ interface Place {
   column: number;
 }
 
-/** What no path is as long as, in bytes, on Linux. */
+/** Every path is shorter than this, in bytes, on Linux. */
 const PATH_MAX = 4096;
 /** A frame of Node's own before the stack: place, line, and carets. */
 const FRAME = /^(?:file:\/\/)?\/.*:\d+\n.*\n\s*[\^~]+/;

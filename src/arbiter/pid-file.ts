@@ -1,5 +1,5 @@
 /**
- * The file that says the process id of the arbiter, for scripts and supervisors. Somebody else's is never replaced,
+ * The file that holds the process id of the arbiter, for scripts and supervisors. Somebody else's is never replaced,
  * and what is there is always whole.
  */
 import { execFileSync } from 'node:child_process';

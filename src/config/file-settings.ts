@@ -224,7 +224,7 @@ export interface FileSettings {
    */
   procName?: string | undefined;
   /**
-   * File that says the process id of the arbiter while it runs. Default: none.
+   * File that holds the process id of the arbiter while it runs. Default: none.
    */
   pid?: string | undefined;
   /**

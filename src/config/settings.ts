@@ -460,7 +460,7 @@ export const settings = {
     default: undefined,
     defaultText: 'none',
     common: true,
-    help: 'File that says the process id of the arbiter while it runs.',
+    help: 'File that holds the process id of the arbiter while it runs.',
     section: 'Server',
     applies: 'restart',
   }),
