@@ -239,6 +239,16 @@ describe('changed addresses', () => {
     });
   }
 
+  it('with the same port as before, but at more addresses, are said to take a restart', async (t) => {
+    const port = await freePort();
+    const { site, reload } = await begin(t, { bind: ['unix:app.sock', `127.0.0.1:${port}`] });
+    const { code, stderr } = await reload({ bind: ['unix:app.sock', `0.0.0.0:${port}`] });
+    assert.equal(code, 1);
+    const says = `--bind 0.0.0.0:${port}: this server has the port at 127.0.0.1:${port} until it ends: such a change takes a restart`;
+    assert.ok(stderr.includes(says), stderr);
+    assert.equal(await site.version(), 'one');
+  });
+
   it('of a generation that fails are not there any more', async (t) => {
     const { site, reload } = await begin(t, {});
     const names = namesOf(site.socket).sort();

@@ -81,7 +81,7 @@ export async function openListeners(
     const wanted: Listener[] = [];
     for (const address of settings.bind) {
       const kept = there.find(({ key }) => key === formatAddress(address));
-      const listener = kept ?? (await openListener(address, settings, events));
+      const listener = kept ?? (await openListener(address, settings, events, there));
       if (!kept) opened.push(listener);
       wanted.push(listener);
     }
@@ -160,6 +160,7 @@ async function openListener(
   address: Address,
   settings: ListenerSettings,
   events: PathEvents,
+  there: readonly Listener[],
 ): Promise<Listener> {
   switch (address.kind) {
     case 'unix':
@@ -167,7 +168,7 @@ async function openListener(
     case 'abstract':
       return openAbstract(address.name);
     case 'tcp':
-      return openTcp(settings, address.host, address.port);
+      return openTcp(settings, address, there);
     case 'fd':
       throw new UserError(
         `--bind ${formatAddress(address)}: a descriptor can be passed on at the start only; restart the server`,
@@ -223,7 +224,11 @@ function unixListener(name: SocketPath, fd: number, close: () => void): Listener
   };
 }
 
-async function openTcp(settings: ListenerSettings, host: string, port: number): Promise<Listener> {
+async function openTcp(
+  settings: ListenerSettings,
+  { host, port }: Extract<Address, { kind: 'tcp' }>,
+  there: readonly Listener[],
+): Promise<Listener> {
   const { reusePort } = settings;
   if (reusePort) assertReusable();
   const asked = formatAddress({ kind: 'tcp', host, port });
@@ -231,7 +236,10 @@ async function openTcp(settings: ListenerSettings, host: string, port: number): 
     throw new UserError(`--bind ${asked}: cannot resolve ${host} (${errorCode(error)})`);
   });
   const socket = bindTcp(ip, { port, family, reusePort });
-  if ('error' in socket) throw new UserError(`--bind ${asked}: ${tcpReason(socket.error, settings)}`);
+  if ('error' in socket) {
+    const ours = there.find(({ address }) => address.kind === 'tcp' && address.port === port);
+    throw new UserError(`--bind ${asked}: ${tcpReason(socket.error, settings, ours?.key)}`);
+  }
   const address: SocketAddress = { kind: 'tcp', host, port: socket.local!.port };
   return pathlessListener(asked, address, socket.fd, () => socket.close());
 }
@@ -292,7 +300,14 @@ function assertReusable(): void {
 /** The first release that can: 22.12, the oldest of its line that we take. */
 const REUSABLE_SINCE = 22;
 
-function tcpReason(code: string, { takeover, reusePort }: ListenerSettings): string {
+/** @param ours where this server has the port already, if it does. */
+function tcpReason(
+  code: string,
+  { takeover, reusePort }: ListenerSettings,
+  ours: string | undefined,
+): string {
+  if (code === 'EADDRINUSE' && ours !== undefined)
+    return `this server has the port at ${ours} until it ends: such a change takes a restart (EADDRINUSE)`;
   if (code === 'EADDRINUSE' && takeover)
     return 'the port is taken, and only Unix sockets with a path can be taken over; choose another (EADDRINUSE)';
   if (code === 'EADDRINUSE' && reusePort)
