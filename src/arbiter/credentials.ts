@@ -1,6 +1,6 @@
 /**
- * The user and the groups that workers run as. They are set before Node is executed, so that no JavaScript, not even a preloaded
- * module's, ever runs as root in a worker: between fork(2) and exec(2), or by setpriv(1). That one starts as
+ * The user and the groups that workers run as. They are set before Node is executed, so that no JavaScript, not even a
+ * preloaded module's, ever runs as root in a worker: between fork(2) and exec(2), or by setpriv(1). That one starts as
  * root, with the workers' environment: `worker-env.ts` sees to what of it a program would obey.
  */
 import { spawnSync } from 'node:child_process';

@@ -40,7 +40,11 @@ export async function fetchFrom(
   };
 }
 
-/** Everything that the server sends, in answer to these bytes, until it ends the connection. */
+/**
+ * Everything that the server sends, in answer to these bytes, until it ends the connection.
+ *
+ * @throws Error if nothing comes for 20 s.
+ */
 export async function exchange(target: Target, bytes: string | Buffer): Promise<string> {
   const socket = open(target);
   socket.setEncoding('latin1');
@@ -49,10 +53,14 @@ export async function exchange(target: Target, bytes: string | Buffer): Promise<
     received += chunk;
   });
   socket.on('error', () => {});
-  // Fails the test rather than wait for ever.
-  socket.setTimeout(20_000, () => socket.destroy());
+  let isSilent = false;
+  socket.setTimeout(20_000, () => {
+    isSilent = true;
+    socket.destroy();
+  });
   socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
   await once(socket, 'close');
+  if (isSilent) throw new Error(`the server neither ended the connection nor said more: ${received}`);
   return received;
 }
 
@@ -75,7 +83,8 @@ export async function startOnPort(
   const socket = options.socket ?? join(temporaryDirectory(t), 'app.sock');
   const own = ['-b', `127.0.0.1:${port}`, '--control-socket', `${socket}.ctl`];
   const server = await startServer(t, file, [...own, ...args], { ...options, socket, early: true });
-  await until(() => accepts(port) || server.process.exitCode !== null, `port ${port}`);
-  if (server.process.exitCode !== null) throw new Error(`fasticorn ended: ${server.stderr}`);
+  const hasEnded = () => server.process.exitCode !== null || server.process.signalCode !== null;
+  await until(async () => hasEnded() || (await accepts(port)), `port ${port}`);
+  if (hasEnded()) throw new Error(`fasticorn ended: ${server.stderr}`);
   return { server, target: { port } };
 }
