@@ -62,7 +62,7 @@ describe('the plan', () => {
     assert.equal(
       settingOf({ ...mixed, rounds: 1 }, { server: [0, 1], load: [2] }),
       '5 % of requests burn 20 ms of CPU; straight to the Unix socket; 32 connections; 800 requests/s; ' +
-        '2 workers; the server on CPUs 0, 1, the load on CPU 2; 1 round of 2.5 s',
+        '2 workers; the server on CPUs 0, 1, the load on CPU 2; 1 round of 4 s',
     );
     const workers = experiments.find(({ id }) => id === 'workers')!;
     assert.doesNotMatch(settingOf(workers, { server: [0], load: [1] }), /workers/);

@@ -424,7 +424,7 @@ Hello world, requests per second in each round relative to bare; higher is bette
     const made = resultFiles(files);
     assert.deepEqual(
       shown,
-      ['hello', 'nginx', 'mixed', 'connections'].map((id) => `bench/results/${id}.svg`),
+      ['hello', 'nginx', 'connections'].map((id) => `bench/results/${id}.svg`),
     );
     for (const path of shown) assert.ok(made[path], path);
     const below = [...made['bench/results/tables.md']!.matchAll(/!\[[^\]]*\]\(([^)]*)\)/g)];
@@ -435,9 +435,24 @@ Hello world, requests per second in each round relative to bare; higher is bette
 
   it('says on what machine, when, with what, how noisy it was, and what repeats it', () => {
     const text = readmePart({ full: results() });
-    assert.match(text, /Measured on 2025-05-06 by `npm run bench -- --full` on Some CPU, 4 CPUs, 8 GiB, /);
-    assert.match(text, /with node 24\.1\.0, fasticorn 0\.1\.0\. The quartiles of a ratio are 0\.0 % apart/);
-    assert.doesNotMatch(text, /Not measured/);
+    assert.ok(
+      text.includes(`
+Measured on Some CPU, 4 CPUs, 8 GiB, Linux 6.1, with node 24.1.0:
+
+- on 2025-05-06 by \`npm run bench -- --full\`, fasticorn 0.1.0: the quartiles of a ratio are 0.0 % apart (median)
+`),
+      text,
+    );
+    assert.doesNotMatch(text, /not measured: /);
+  });
+
+  it('says only once where several files come from, but which fasticorn each is about', () => {
+    const newer = { node: '24.1.0', fasticorn: '0.1.0 (1a2b3c4)' };
+    const text = readmePart({ full: results(), more: results({ versions: newer }) });
+    assert.equal(text.match(/Measured on/g)?.length, 1);
+    assert.match(text, /, fasticorn 0\.1\.0: .*\n.*, fasticorn 0\.1\.0 \(1a2b3c4\): /);
+    const elsewhere = results({ machine: { ...results().machine, cpus: 8 } });
+    assert.equal(readmePart({ full: results(), more: elsewhere }).match(/Measured on/g)?.length, 2);
   });
 
   it('lists what was not measured, and why, with the same reason once', () => {
@@ -447,7 +462,7 @@ Hello world, requests per second in each round relative to bare; higher is bette
       { what: 'nginx: pm2', why: 'not installed' },
     ];
     const files = { full: results({ absent }) };
-    const wanted = 'Not measured: hello: pm2, nginx: pm2 (not installed); limits (too slow).';
+    const wanted = '; not measured: hello: pm2, nginx: pm2 (not installed); limits (too slow)\n';
     assert.ok(readmePart(files).includes(wanted));
     assert.ok(resultFiles(files)['bench/results/tables.md']!.includes(wanted));
   });

@@ -40,7 +40,7 @@ export function readmePart(files: ResultFiles): string {
     ...summaries.flatMap(({ about, table }) => [about, markdownTable(table)]),
     ...(notes.length > 0 ? [notes.map((note) => `- ${note}`).join('\n')] : []),
     ...pictures.map((one) => picture(one, `${RESULTS}/`)),
-    ...Object.values(files).map(provenance),
+    ...provenance(Object.values(files)),
     `[All tables](${RESULTS}/tables.md), with latencies and CPU, say also what ≥, ≤ and ≈ are. Limited by the load: it and the baseline kept the load generator busy, and neither came to its own limit; – was not measured.`,
   ].join('\n\n');
 }
@@ -127,16 +127,32 @@ function column(title: string, { rows }: Measured, cell: (row: Row) => string): 
   };
 }
 
-/** Where and when, with what, how noisy, what is missing, and how to do it again. */
-function provenance(results: Results): string {
-  const { command, date, machine, versions, absent } = results;
+/** Where and with what all was measured; then when, by what, how noisy that was, and what is missing. */
+function provenance(files: readonly Results[]): string[] {
+  const places = new Map<string, Results[]>();
+  for (const results of files) {
+    const place = placeOf(results);
+    places.set(place, [...(places.get(place) ?? []), results]);
+  }
+  return [...places].map(([place, all]) => `Measured on ${place}:\n\n${all.map(occasion).join('\n')}`);
+}
+
+function placeOf({ machine, versions }: Results): string {
   const { cpu, cpus, memory, system } = machine;
+  const { fasticorn: _, ...others } = versions;
+  const list = Object.entries(others).map(([name, version]) => `${name} ${version}`);
+  return `${cpu}, ${cpus} CPUs, ${memory}, ${system}, with ${list.join(', ')}`;
+}
+
+function occasion(results: Results): string {
+  const { command, date, versions, absent } = results;
   const noise = noiseOf(results);
-  return [
-    `Measured on ${date.slice(0, 10)} by \`${command}\` on ${cpu}, ${cpus} CPUs, ${memory}, ${system}, with ${list(versions)}.`,
-    ...(noise === undefined ? [] : [`The quartiles of a ratio are ${percent(noise)} apart (median).`]),
-    ...(absent.length === 0 ? [] : [`Not measured: ${absentText(absent)}.`]),
-  ].join(' ');
+  const facts = [
+    ...(noise === undefined ? [] : [`the quartiles of a ratio are ${percent(noise)} apart (median)`]),
+    ...(absent.length === 0 ? [] : [`not measured: ${absentText(absent)}`]),
+  ];
+  const about = `- on ${date.slice(0, 10)} by \`${command}\`, fasticorn ${versions.fasticorn}`;
+  return facts.length > 0 ? `${about}: ${facts.join('; ')}` : about;
 }
 
 /** Those with the same reason together: `b (not installed); c, d (too slow)`. */
@@ -160,12 +176,6 @@ function percent(part: number): string {
   return `${(100 * part).toFixed(1)} %`;
 }
 
-function list(versions: Results['versions']): string {
-  return Object.entries(versions)
-    .map(([name, version]) => `${name} ${version}`)
-    .join(', ');
-}
-
 function allTables(files: ResultFiles): string {
   const found = experiments(files);
   return [
@@ -176,7 +186,7 @@ what was lost and sent is added up. ≥ and ≤: the load generator was the limi
 disagree, which is where the median is not known to ${100 * UNSURE_LIMIT} %, or where answers were wrong or did not come.`,
     ...Object.entries(files).flatMap(([name, results]) => [
       `## ${name}.json`,
-      provenance(results),
+      ...provenance([results]),
       ...results.measured.flatMap((one) => [
         `### ${one.title}`,
         `${one.setting}. ${aboutRatio(one)}.`,
