@@ -200,7 +200,10 @@ function invocation(umask: number | undefined): Invocation {
     },
     umask,
     tiedToUs: tiedToUs({
-      ...{ pid: process.pid, ppid: process.ppid, env: process.env, isSuccessor: before !== undefined },
+      pid: process.pid,
+      ppid: process.ppid,
+      env: process.env,
+      isSuccessor: before !== undefined,
       isContainer: existsSync('/.dockerenv') || existsSync('/run/.containerenv'),
     }),
   };

@@ -155,15 +155,25 @@ export const hooks: { [Name in HookName]-?: HookRow<Name> } = {
   workerStuck: {
     when: 'A worker is about to be killed for `--timeout` or `--boot-timeout`; `workerExit` follows.',
     fields: {
-      ...{ worker: '', generation: '', pid: '', why: '', stack: 'or null' },
-      ...{ inFlight: 'method, url, id, age in ms', rss: 'bytes, or null' },
+      worker: '',
+      generation: '',
+      pid: '',
+      why: '',
+      stack: 'or null',
+      inFlight: 'method, url, id, age in ms',
+      rss: 'bytes, or null',
     },
   },
   workerExit: {
     when: 'A worker has ended; `expected` if it was told to go and went in time.',
     fields: {
-      ...{ worker: '', generation: '', pid: '', code: 'or null', signal: 'or null' },
-      ...{ expected: '', reason: '' },
+      worker: '',
+      generation: '',
+      pid: '',
+      code: 'or null',
+      signal: 'or null',
+      expected: '',
+      reason: '',
     },
   },
   onExit: {

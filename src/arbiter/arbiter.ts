@@ -91,7 +91,11 @@ export class Arbiter {
     this.#generations = new Generations({ fleet, office, hooks, log, pathEvents, predecessor, reconfigure });
     if (inspect) this.#inspection = new Inspection(fleet, inspect, log);
     this.#succession = new Succession({
-      ...{ fleet, generations: this.#generations, office, log, invocation },
+      fleet,
+      generations: this.#generations,
+      office,
+      log,
+      invocation,
       end: (how, why) => this.#end(how, why),
     });
   }
@@ -136,7 +140,11 @@ export class Arbiter {
     const { Development } = await import('./development.ts');
     const { loaded } = this.#options;
     return new Development({
-      ...{ app, config: loaded.config, fleet: this.#fleet, generations: this.#generations, log: this.#log },
+      app,
+      config: loaded.config,
+      fleet: this.#fleet,
+      generations: this.#generations,
+      log: this.#log,
     });
   }
 
@@ -284,7 +292,11 @@ export class Arbiter {
     const { version, show } = this.#options;
     const { state, running, exits } = this.#fleet;
     return statusOf({
-      ...{ state, setup: running, exits, version, startedAt: this.#startedAt },
+      state,
+      setup: running,
+      exits,
+      version,
+      startedAt: this.#startedAt,
       settings: show(running.loaded),
       handleOf: (id) => this.#fleet.handleOf(id),
       isUpgrading: this.#succession.isUpgrading,

@@ -59,7 +59,12 @@ export class Crew {
     this.#handles.set(id, { handle, setup });
     handle.tell({
       type: 'start',
-      ...{ app, args: loaded.args, config: loaded.config, worker: slot, generation: number, published },
+      app,
+      args: loaded.args,
+      config: loaded.config,
+      worker: slot,
+      generation: number,
+      published,
       identity,
       isMemoryLimited: launch.isMemoryLimited,
       sockets: listeners.map(({ key, inherited }, index) => ({

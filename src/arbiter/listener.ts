@@ -210,7 +210,10 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
 function unixListener(name: SocketPath, fd: number, close: () => void): Listener {
   const address: SocketAddress = { kind: 'unix', path: name.path };
   return {
-    ...{ key: formatAddress(address), address, fd, close },
+    key: formatAddress(address),
+    address,
+    fd,
+    close,
     inherited: { address, spare: name.spare, inode: name.inode },
     get isThere() {
       return name.isThere;
@@ -283,10 +286,18 @@ function pathlessListener(key: string, address: SocketAddress, fd: number, close
     withdrawn = true;
   };
   return {
-    ...{ key, address, fd, close, inherited: { address } },
+    key,
+    address,
+    fd,
+    close,
+    inherited: { address },
     isThere: true,
     publish: async () => !withdrawn,
-    ...{ check: nothing, withdraw, release: nothing, reclaim: nothing, handOver: withdraw },
+    check: nothing,
+    withdraw,
+    release: nothing,
+    reclaim: nothing,
+    handOver: withdraw,
   };
 }
 

@@ -78,7 +78,9 @@ function phaseOf(state: State, isUpgrading: boolean): Status['arbiter']['phase']
 function workerStatus(worker: WorkerState, handle: WorkerHandle | undefined, now: number): WorkerStatus {
   const { slot, generation, phase, killed, born, silence } = worker;
   return {
-    ...{ worker: slot, generation, pid: handle?.pid ?? null },
+    worker: slot,
+    generation,
+    pid: handle?.pid ?? null,
     phase: killed === 'stuck' ? 'stuck' : phase,
     age: (now - born) / 1000,
     ...(phase !== 'booting' && { silent: silence / 1000 }),

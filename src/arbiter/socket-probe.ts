@@ -57,7 +57,8 @@ export async function obstacleAt(path: string): Promise<Obstacle | undefined> {
     return {
       reason:
         'another server is listening there; stop it first, choose another path, or start with --takeover',
-      ...{ mayPass: true, live: true },
+      mayPass: true,
+      live: true,
     };
   }
   const what = UNKNOWN[found.error] ?? 'somebody may be listening there';

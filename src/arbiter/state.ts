@@ -125,8 +125,16 @@ const LONGEST_DELAY = 10_000;
 export function initialState(wanted: number, limits: Limits, onTrial = false, patient = false): State {
   const first = newGeneration(1, wanted, limits, onTrial);
   return {
-    ...{ generations: [first], workers: [], nextId: 1, nextGeneration: 2, ending: undefined },
-    ...{ everReady: false, paused: false, emptied: false, rescued: false, patient: patient && !onTrial },
+    generations: [first],
+    workers: [],
+    nextId: 1,
+    nextGeneration: 2,
+    ending: undefined,
+    everReady: false,
+    paused: false,
+    emptied: false,
+    rescued: false,
+    patient: patient && !onTrial,
   };
 }
 
@@ -204,9 +212,17 @@ export function pausedOrNot(state: State, paused: boolean): State {
 export function spawned(state: State, generation: number, slot: number, now: number, chance = 0): State {
   const { limits } = state.generations.find((one) => one.number === generation)!;
   const worker: WorkerState = {
-    ...{ id: state.nextId, generation, slot, phase: 'booting', since: now, born: now, silence: 0 },
+    id: state.nextId,
+    generation,
+    slot,
+    phase: 'booting',
+    since: now,
+    born: now,
+    silence: 0,
     limits: { ...limits, maxRequests: limits.maxRequests + Math.round(chance * limits.maxRequestsJitter) },
-    ...{ farewell: undefined, wish: undefined, killed: undefined },
+    farewell: undefined,
+    wish: undefined,
+    killed: undefined,
   };
   const rescued = state.ending !== undefined;
   return { ...state, nextId: state.nextId + 1, workers: [...state.workers, worker], rescued };

@@ -190,7 +190,9 @@ export class Entrance {
   #secure({ cert, key, ticketKeys }: TlsIdentity): tls.Server {
     return tls
       .createServer({
-        ...{ cert, key, ticketKeys: Buffer.from(ticketKeys, 'base64') },
+        cert,
+        key,
+        ticketKeys: Buffer.from(ticketKeys, 'base64'),
         ALPNProtocols: this.#http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
         handshakeTimeout: this.#patience,
       })

@@ -41,7 +41,8 @@ export function discourageClusters(id: number, warn: (text: string) => void): vo
   Object.defineProperty(cluster, 'worker', {
     // Made when it is asked for, as it listens to the process.
     get: () => (own ??= worker()),
-    ...{ configurable: true, enumerable: true },
+    configurable: true,
+    enumerable: true,
   });
   cluster.fork = fork as unknown as typeof cluster.fork;
   syncBuiltinESMExports();

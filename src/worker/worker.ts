@@ -161,7 +161,10 @@ class Worker {
   #adopt(connections: Connections, entrance: Entrance | undefined): Adoption {
     const { config, sockets, worker } = this.#order;
     return new Adoption({
-      ...{ sockets, backlog: config.backlog, adopt: config.adopt, isFirst: worker === 1 },
+      sockets,
+      backlog: config.backlog,
+      adopt: config.adopt,
+      isFirst: worker === 1,
       note: (text) => this.#log.logger.info(text),
       prepare: (server, addresses, isBound) => {
         this.#mayHaveConnections = true;
@@ -320,7 +323,10 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
   return loadApp(
     { spec, args, appType, appOptions, http2: config.http2 },
     {
-      ...{ adoption, fastify, noted, warn: (text) => logger.warn(text) },
+      adoption,
+      fastify,
+      noted,
+      warn: (text) => logger.warn(text),
       onFastify: (app) =>
         app.addHook('onRequest', (request, _reply, done) => {
           remember(request.raw, request);
