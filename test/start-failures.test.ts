@@ -206,7 +206,9 @@ describe('--check-config', () => {
   ];
   for (const [how, code, reason] of bad) {
     it(`says why an app does not load, and exits with ${code}: ${how}`, async (t) => {
-      const args = ['--check-config', '--boot-timeout', '1', app('start/fails.mjs')];
+      // Only where it is to pass: a busy machine takes a second for the others as well.
+      const limit = how.startsWith('endless') ? ['--boot-timeout', '1'] : [];
+      const args = ['--check-config', ...limit, app('start/fails.mjs')];
       const outcome = await fasticorn(t, args, { env: { HOW: how } });
       assert.equal(outcome.code, code);
       assert.match(outcome.stderr, reason);
