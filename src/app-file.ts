@@ -116,7 +116,9 @@ function exportsOf(directory: string): unknown {
 }
 
 /** The package.json in a directory, if there is one that makes sense. */
-function manifestOf(directory: string): { main?: unknown; exports?: unknown } | undefined {
+export function manifestOf(
+  directory: string,
+): { main?: unknown; exports?: unknown; type?: unknown } | undefined {
   try {
     return Object(JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')));
   } catch {

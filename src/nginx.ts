@@ -39,12 +39,7 @@ http {
   # Not everybody needs to know the version.
   server_tokens off;
 
-${indented(
-  2,
-  `${upstreams()}
-
-${MAPS}`,
-)}
+${indented(2, besideServers())}
 
   # A client that sends its request's head more slowly than this is let go.
   client_header_timeout 15s;
@@ -100,9 +95,7 @@ ${indented(4, LOCATIONS)}
 
 /** What of it an nginx that is there already needs, in its `http { … }`: the server block has no `listen` yet. */
 export function nginxEssentials(): string {
-  return `${upstreams()}
-
-${MAPS}
+  return `${besideServers()}
 
 server {
   # Yours: listen, server_name, TLS.
@@ -111,7 +104,8 @@ ${indented(2, `${HEADERS}\n\n${LOCATIONS}`)}
 }`;
 }
 
-function upstreams(): string {
+/** The upstreams, and the maps that the headers are made with. */
+function besideServers(): string {
   const { kind, default: bind } = settings.bind;
   const server = `server ${kind.show(bind as Address[])}`;
   return `upstream app_server {
@@ -135,10 +129,9 @@ upstream app_again {
   ${server} fail_timeout=0 max_fails=0 backup;
   # Never a used connection.
   keepalive_requests 1;
-}`;
 }
 
-const MAPS = `# Only WebSocket is passed on; an app would take an HTTP/2 upgrade (curl --http2, Java) for one.
+# Only WebSocket is passed on; an app would take an HTTP/2 upgrade (curl --http2, Java) for one.
 map $http_upgrade $app_upgrade {
   default '';
   ~*^websocket$ websocket;
@@ -153,6 +146,7 @@ map $http_host $app_host {
   default $http_host;
   '' localhost;
 }`;
+}
 
 const HEADERS = `# Connections can be used again.
 proxy_http_version 1.1;

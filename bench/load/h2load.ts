@@ -1,7 +1,7 @@
 /**
  * h2load, which makes the load: HTTP/1.1 over a Unix socket or TCP, with a thread for each CPU that it may use, either as
- * fast as answers come for a fixed time, or as many requests at a fixed rate as belong to that time. Counts and times every request; what is asked,
- * and of whom, others say.
+ * fast as answers come for a fixed time, or as many requests at a fixed rate as belong to that time. Counts and times
+ * every request; what is asked, and of whom, others say.
  *
  * At a fixed rate clients begin one after the other: all at once they would send in step for ever, and what is measured
  * would be how a burst is worked off. A client whose answer is late sends its next request late: what is measured is how
@@ -97,7 +97,8 @@ export async function h2load(slice: Slice): Promise<Outcome> {
   return { ...found, busy };
 }
 
-const threadsFor = ({ cpus, connections }: Pick<Slice, 'cpus' | 'connections'>) =>
+/** How many threads it has: one without a connection would be none. */
+export const threadsFor = ({ cpus, connections }: Pick<Slice, 'cpus' | 'connections'>) =>
   Math.min(cpus.length, connections);
 
 /** Exported for tests. */

@@ -5,7 +5,7 @@
 import type { Bench, Entry, Experiment, Measurement } from '../experiment.ts';
 import { answers, type Launched } from '../launch.ts';
 import { check } from '../load/check.ts';
-import { h2load, h2loadVersion } from '../load/h2load.ts';
+import { h2load, h2loadVersion, threadsFor } from '../load/h2load.ts';
 import { cannotHold, holdIdle } from '../load/idle.ts';
 import { type Front, startProxy } from '../load/proxy.ts';
 import type { Endpoint, Metric, Workload } from '../model.ts';
@@ -192,7 +192,7 @@ async function slice(
   const isGone = !(await answers(site.endpoint));
   if (holder && !isAlive(holder.pid)) throw new Error('a connection that was to be idle was lost');
   const busy = outcome.busy ?? 0;
-  const threads = Math.min(bench.cpus.load.length, connections);
+  const threads = threadsFor({ cpus: bench.cpus.load, connections });
   const share = (busy * threads + (proxyUsage?.total ?? 0) / elapsed) / bench.cpus.load.length;
   return {
     errors: outcome.errors + (isGone ? 1 : 0),

@@ -57,8 +57,9 @@ export function verdictOf(row: Row, measured: Measured, metric = mainMetric(meas
   const series = ratiosOf(row, measured, metric);
   const found = summary(series);
   if (!found) return { why: '–' };
-  if (isSingle(series) && row !== baseline) return { why: 'one round only' };
-  if (row !== baseline && !agree(series)) return { why: 'rounds disagree' };
+  // The baseline is 1 in any round.
+  if (row !== baseline && !agree(series))
+    return { why: isSingle(series) ? 'one round only' : 'rounds disagree' };
   const bound = boundOf(row, baseline, metric);
   return bound === undefined ? { why: 'limited by the load' } : { ...found, bound };
 }

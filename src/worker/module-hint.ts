@@ -1,8 +1,8 @@
 /**
  * What to do about an ES module that Node takes for CommonJS, since package.json says so: knows Node's errors.
  */
-import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { manifestOf } from '../app-file.ts';
 import { upwards } from '../upwards.ts';
 
 const ONLY_IN_MODULES =
@@ -14,14 +14,6 @@ export function moduleHint(error: unknown): string | undefined {
   const [, file, extension] = /^(\/.*\.([jt]s)):\d+\n/.exec(error.stack ?? '') ?? [];
   if (file === undefined || file.includes('/node_modules/')) return undefined;
   const manifest = upwards(dirname(file), 'package.json');
-  if (manifest === undefined || !saysCommonJs(manifest)) return undefined;
+  if (manifest === undefined || manifestOf(dirname(manifest))?.type !== 'commonjs') return undefined;
   return `${manifest} says "type": "commonjs": say "module" there, or name the file .m${extension}.`;
-}
-
-function saysCommonJs(manifest: string): boolean {
-  try {
-    return (JSON.parse(readFileSync(manifest, 'utf8')) as { type?: unknown }).type === 'commonjs';
-  } catch {
-    return false;
-  }
 }

@@ -1,7 +1,7 @@
 /**
  * Runs the bundled nginx/nginx.conf with its port and paths rewritten, and nothing else; the one exception is
- * `connection: 'close'`. Another file may stand in its place. The caller gives it a socket that nginx's workers may reach (they run as another user
- * when the tests run as root).
+ * `connection: 'close'`. Another file may stand in its place. The caller gives it a socket that nginx's workers may
+ * reach (they run as another user when the tests run as root).
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
