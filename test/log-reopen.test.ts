@@ -3,12 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import type { LineBuffer } from '../src/line-buffer.ts';
 import { type LogSettings, openAccessLog, openErrorLog } from '../src/log.ts';
+import { readJsonLines } from './support/json-lines.ts';
 import { temporaryDirectory, until } from './support/server.ts';
 
 interface Line {
@@ -17,13 +18,7 @@ interface Line {
   n?: number;
 }
 
-const lines = (...paths: string[]): Line[] =>
-  paths.flatMap((path) =>
-    readFileSync(path, 'utf8')
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => JSON.parse(line) as Line),
-  );
+const lines = (...paths: string[]) => paths.flatMap((path) => readJsonLines<Line>(path));
 
 const numbers = (...paths: string[]) => lines(...paths).map(({ n }) => n);
 const upTo = (count: number) => Array.from({ length: count }, (_, n) => n);

@@ -3,11 +3,12 @@
  * the new ones, of the arbiter and of all workers.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
 import { order, settled } from './support/control.ts';
+import { readJsonLines } from './support/json-lines.ts';
 import { load } from './support/load.ts';
 import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
@@ -33,11 +34,7 @@ function filesOf(pid: number): string[] {
 
 type Line = { pid: number; msg?: string; reqId?: string };
 
-const linesOf = (path: string): Line[] =>
-  readFileSync(path, 'utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Line);
+const linesOf = (path: string) => readJsonLines<Line>(path);
 
 describe('Log files that were moved away', () => {
   for (const [what, reopen] of Object.entries(ways)) {

@@ -25,6 +25,7 @@ import { commandAs } from '../src/arbiter/credentials.ts';
 import { openLog } from '../src/line-writer.ts';
 import { fasticorn } from './support/command.ts';
 import { fetchFrom } from './support/http.ts';
+import { readJsonLines } from './support/json-lines.ts';
 import { Lineage } from './support/lineage.ts';
 import { load } from './support/load.ts';
 import { hindrance, NOBODY } from './support/other-user.ts';
@@ -157,11 +158,9 @@ describe('as root', () => {
         env: { NODE_OPTIONS: preload },
       });
       const workers = server.workers();
-      const seen = readFileSync(join(site.directory, 'preloaded'), 'utf8')
-        .split('\n')
-        .filter(Boolean)
-        .map((line) => JSON.parse(line) as { pid: number; uid: number })
-        .filter(({ pid }) => workers.includes(pid));
+      const seen = readJsonLines<{ pid: number; uid: number }>(join(site.directory, 'preloaded')).filter(
+        ({ pid }) => workers.includes(pid),
+      );
       const { uid } = findUser(user)!;
       assert.deepEqual(
         seen.map((one) => one.uid),

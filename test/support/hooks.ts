@@ -2,11 +2,12 @@
  * Servers whose config file has hooks that note what they are told.
  */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { ServerEvent } from '../../src/index.ts';
 import { fetchFrom } from './http.ts';
+import { readJsonLines } from './json-lines.ts';
 import { childrenOf } from './processes.ts';
 import { app, type Server, type ServerOptions, startServer, temporaryDirectory } from './server.ts';
 
@@ -37,11 +38,7 @@ export function scene(t: TestContext, text: string) {
   config(text);
   writeFileSync(events, '');
   const noted = (type?: string): Noted[] =>
-    readFileSync(events, 'utf8')
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => JSON.parse(line) as Noted)
-      .filter((event) => type === undefined || event.type === type);
+    readJsonLines<Noted>(events).filter((event) => type === undefined || event.type === type);
   const env = { EVENTS: events, WEB_CONCURRENCY: '1' };
   const start = (args: string[] = [], file = 'echo.mjs', options: ServerOptions = {}) =>
     startServer(t, app(file), args, { cwd: directory, ...options, env: { ...env, ...options.env } });
