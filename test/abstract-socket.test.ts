@@ -13,6 +13,7 @@ import { controlOf, serving, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { Lineage } from './support/lineage.ts';
 import { load } from './support/load.ts';
+import { need } from './support/need.ts';
 import { RawConnection } from './support/raw.ts';
 import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 import { Site } from './support/site.ts';
@@ -46,7 +47,7 @@ async function start(
 }
 
 describe('an abstract name', needsNames, () => {
-  it('is found by others as it is written, and gone after the stop', async (t) => {
+  it('is found by others as it is written, and gone after the stop', need('curl'), async (t) => {
     const { name, bind, to } = newName();
     const server = await start(t, bind);
     assert.equal((await fetchFrom(to, '/')).body, 'hello');

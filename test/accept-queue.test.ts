@@ -2,13 +2,14 @@
  * How many connections wait to be accepted, on real sockets whose worker does nothing.
  */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import * as net from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { acceptQueues } from '../src/arbiter/accept-queue.ts';
+import { need } from './support/need.ts';
 import { temporaryDirectory } from './support/server.ts';
 
 interface Handle {
@@ -48,9 +49,8 @@ async function clients(t: TestContext, count: number, to: net.NetConnectOpts): P
 }
 
 const unknown = { queue: null, limit: null };
-const hasSs = process.platform === 'linux' && spawnSync('ss', ['-V']).status === 0;
 
-describe('the accept queue', { skip: !hasSs && 'needs ss (Debian: apt-get install iproute2)' }, () => {
+describe('the accept queue', need('ss'), () => {
   it('of a Unix socket is as deep as there are connections that wait', async (t) => {
     const path = join(temporaryDirectory(t), 'app.sock');
     const handle = bind(t, path, -1, -1);

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fetchFrom } from './support/http.ts';
+import { need } from './support/need.ts';
 import { app, CLI, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const file = app('logs.mjs');
@@ -144,25 +145,23 @@ describe('With --pretty', () => {
 });
 
 describe('On a terminal', () => {
-  it('a log that goes to a file is JSON all the same', async (t) => {
+  it('a log that goes to a file is JSON all the same', need('script'), async (t) => {
     const directory = temporaryDirectory(t);
     const file = join(directory, 'error.log');
     const flags = `-w 1 -b unix:${join(directory, 'app.sock')} --error-logfile ${file}`;
     const command = `${process.execPath} ${CLI} ${flags} ${app('plain.mjs')}:nothing`;
     const run = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', timeout: 30_000 });
-    if (run.error) return t.skip('needs script (util-linux)');
     for (const line of readFileSync(file, 'utf8').trimEnd().split('\n')) {
       assert.equal(typeof JSON.parse(line).msg, 'string');
     }
     assert.match(run.stdout, /fasticorn: could not start: see .*error\.log/);
   });
 
-  it('logs are for people by default, and elsewhere they are JSON', async (t) => {
+  it('logs are for people by default, and elsewhere they are JSON', need('script'), async (t) => {
     const socket = join(temporaryDirectory(t), 'app.sock');
     // A start that fails at once, as its workers cannot load the app; `script` gives it a terminal.
     const command = `${process.execPath} ${CLI} -w 1 -b unix:${socket} ${app('plain.mjs')}:nothing`;
     const run = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', timeout: 30_000 });
-    if (run.error) return t.skip('needs script (util-linux)');
     assert.match(run.stdout, /^\[\d\d:\d\d:\d\d\.\d{3}\] \S*INFO\S*: \S*fasticorn /);
     const piped = spawnSync(command, { shell: true, encoding: 'utf8', timeout: 30_000 });
     for (const line of piped.stderr.trimEnd().split('\n'))

@@ -26,6 +26,7 @@ import { ask, askToYield } from '../src/control-client.ts';
 import { UserError } from '../src/errors.ts';
 import type { Status } from '../src/status.ts';
 import { exchange, fetchFrom } from './support/http.ts';
+import { need } from './support/need.ts';
 import { deadSocket, fingerprint, fullQueue, liveServer } from './support/neighbours.ts';
 import { RawConnection } from './support/raw.ts';
 import { temporaryDirectory, until } from './support/server.ts';
@@ -288,7 +289,7 @@ describe('what the server tells of itself', () => {
     assert.equal((await get('/healthz', 'HEAD')).status, 503);
   });
 
-  it('is for curl as well', { skip: spawnSync('curl', ['-V']).status !== 0 && 'needs curl' }, async (t) => {
+  it('is for curl as well', need('curl'), async (t) => {
     const { path, face } = await start(t);
     const curl = (...args: string[]) =>
       promisify(execFile)('curl', ['-sS', '--unix-socket', path, ...args]).then(({ stdout }) => stdout);

@@ -14,6 +14,7 @@ import { fasticorn } from './support/command.ts';
 import { fetchFrom } from './support/http.ts';
 import { Lineage } from './support/lineage.ts';
 import { load } from './support/load.ts';
+import { need } from './support/need.ts';
 import { boundPath, boundPort } from './support/passed.ts';
 import { accepts, freePort } from './support/port.ts';
 import { app, Server, type ServerOptions, startServer, temporaryDirectory, until } from './support/server.ts';
@@ -244,10 +245,7 @@ describe('the sockets that systemd passes', () => {
     assert.deepEqual(activatedSockets({}, 42), []);
   });
 
-  const activator = existsSync('/usr/bin/systemd-socket-activate');
-  it('replace every bind, also after a reload and an upgrade', {
-    skip: !activator && 'needs systemd-socket-activate',
-  }, async (t) => {
+  it('replace every bind, also after a reload and an upgrade', need('systemd-socket-activate'), async (t) => {
     const lineage = new Lineage(t);
     const site = new Site(t);
     const port = await freePort();

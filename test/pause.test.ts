@@ -2,7 +2,7 @@
  * A pause: no worker, but the socket stays and requests wait in it, until whatever ends the pause or the server.
  */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -93,7 +93,7 @@ describe('A pause', () => {
     assert.equal(await server.stop(), 0);
   });
 
-  it('is told to probes and people', async (t) => {
+  it('is told to probes and people', need('ss'), async (t) => {
     const { server, allAnswered } = await paused(t);
     assert.equal((await look(server, '/readyz')).status, 503);
     assert.equal((await look(server, '/healthz')).status, 503);
@@ -156,7 +156,7 @@ describe('A pause', () => {
     assert.equal(await server.stop(), 0);
   });
 
-  it('loses nothing under load through nginx', need('nginx'), async (t) => {
+  it('loses nothing under load through nginx', need('nginx', 'ss'), async (t) => {
     const server = await startServer(t, app('echo.mjs'), ['-w', '2', '--access-logfile', 'off']);
     await settled(server, 2);
     const nginx = await startNginx({ socket: server.socket });
@@ -181,11 +181,8 @@ describe('A pause', () => {
   });
 });
 
-describe('On a terminal', () => {
-  const { status } = spawnSync('script', ['--version']);
-  const skip = status === 0 ? false : 'needs script(1) of util-linux';
-
-  it('SIGWINCH means nothing, as resizing sends it; the control socket pauses', { skip }, async (t) => {
+describe('On a terminal', need('script'), () => {
+  it('SIGWINCH means nothing, as resizing sends it; the control socket pauses', async (t) => {
     const socket = join(temporaryDirectory(t), 'app.sock');
     const command = `exec ${process.execPath} ${CLI} -w 1 -b unix:${socket} ${app('plain.mjs')}`;
     const terminal = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'ignore', 'ignore'] });

@@ -8,6 +8,30 @@ const works = (command: string, ...args: string[]): boolean =>
   spawnSync(command, args, { stdio: 'ignore', timeout: 30_000 }).status === 0;
 
 const tools = {
+  curl: {
+    present: () => works('curl', '--version'),
+    how: 'install curl (Debian: apt-get install curl)',
+  },
+  perl: {
+    present: () => works('perl', '-MIO::Socket::UNIX', '-e', '1'),
+    how: 'install perl (Debian: apt-get install perl-base)',
+  },
+  ps: {
+    present: () => works('ps', '--version'),
+    how: 'install ps (Debian: apt-get install procps)',
+  },
+  ss: {
+    present: () => works('ss', '-V'),
+    how: 'install ss (Debian: apt-get install iproute2)',
+  },
+  script: {
+    present: () => works('script', '--version'),
+    how: 'install script (Debian: apt-get install bsdutils)',
+  },
+  'systemd-socket-activate': {
+    present: () => works('systemd-socket-activate', '--version'),
+    how: 'install it (Debian: apt-get install systemd)',
+  },
   nginx: {
     present: () => works('nginx', '-v'),
     how: 'install nginx 1.22 or newer (Debian: apt-get install nginx)',
@@ -23,14 +47,15 @@ const tools = {
 };
 
 /**
- * Options for `describe`: skips the suite, and says why, where the tool is missing.
+ * Options for `describe` and `it`: skips what needs a tool that is missing, and says why.
  *
  * @throws Error with CI=true, where a missing tool is a failure.
  */
-export function need(tool: keyof typeof tools): { skip: false | string } {
-  const { present, how } = tools[tool];
-  if (present()) return { skip: false };
-  const reason = `needs ${tool} — ${how}`;
-  if (process.env.CI === 'true') throw new Error(`With CI=true nothing is skipped. This suite ${reason}.`);
+export function need(...wanted: (keyof typeof tools)[]): { skip: false | string } {
+  const tool = wanted.find((one) => !tools[one].present());
+  if (tool === undefined) return { skip: false };
+  const reason = `needs ${tool} — ${tools[tool].how}`;
+  if (process.env.CI === 'true')
+    throw new Error(`With CI=true nothing is skipped. What is tested here ${reason}.`);
   return { skip: reason };
 }

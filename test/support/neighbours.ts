@@ -49,27 +49,12 @@ export async function fullQueue(t: TestContext, path: string): Promise<void> {
   }
 }
 
-const DATAGRAM = {
-  python3: [
-    '-c',
-    'import socket,sys,time\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv[1])\nprint("bound",flush=True)\ntime.sleep(3600)',
-  ],
-  perl: [
-    '-MIO::Socket::UNIX',
-    '-e',
-    '$|=1; my $s=IO::Socket::UNIX->new(Type=>SOCK_DGRAM,Local=>$ARGV[0]) or die; print "bound"; sleep 3600',
-  ],
-};
-
-/** A datagram socket with its owner alive; false if this machine has neither Python nor Perl to make one. */
-export async function datagramSocket(t: TestContext, path: string): Promise<boolean> {
-  for (const [command, args] of Object.entries(DATAGRAM)) {
-    try {
-      await says(t, spawn(command, [...args, path], { stdio: ['ignore', 'pipe', 'ignore'] }));
-      return true;
-    } catch {}
-  }
-  return false;
+/** A datagram socket, which Node does not make, with its owner alive. It needs perl. */
+export async function datagramSocket(t: TestContext, path: string): Promise<void> {
+  const code = `$| = 1; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $ARGV[0]) or die;
+    print "bound"; sleep 3600`;
+  const args = ['-MIO::Socket::UNIX', '-e', code, path];
+  await says(t, spawn('perl', args, { stdio: ['ignore', 'pipe', 'inherit'] }));
 }
 
 /** Waits until a process has said something. */
