@@ -63,7 +63,7 @@ export async function configure(input: Input): Promise<Configured> {
   const bind = config.bind.map(absoluteAddress);
   const adopt = config.adopt.map(({ port, to }) => ({ port, to: to === 'first' ? to : absoluteAddress(to) }));
   refuseSameTwice(bind, loaded);
-  refuseUnboundAdoptions(adopt, bind);
+  refuseOddAdoptions(adopt, bind, loaded);
   if (!loaded.verb) refuseHalfTls(loaded);
   return {
     ...loaded,
@@ -113,14 +113,6 @@ function wayWithoutFile({ argv, env, machine, directory }: Input): string | unde
   const known = isBound || origins.controlSocket.from !== 'default' ? controlPath(config, 0) : undefined;
   const path = known ? resolve(directory, config.chdir ?? '.', known) : '/path/to/app.sock.ctl';
   return `${verb.name} works without this file if you add --control-socket ${path}`;
-}
-
-/** As `load` does, which did not know yet of sockets that were passed on. */
-function refuseUnboundAdoptions(adopt: Config['adopt'], bind: readonly Address[]): void {
-  const bound = bind.map(formatAddress);
-  const lost = adopt.find(({ to }) => to !== 'first' && !bound.includes(formatAddress(to)));
-  if (lost)
-    throw new UserError(`--adopt ${settings.adopt.kind.show([lost])}: expected the address of a --bind`);
 }
 
 function withActivated(loaded: Loaded, activated: readonly Address[]): Loaded {
@@ -187,6 +179,25 @@ function refuseSameTwice(bind: Address[], { config, origins: { bind: origin } }:
   if (twice === undefined || origin.from === 'default') return;
   const value = settings.bind.kind.show(config.bind);
   throw invalid('bind', { value, origin }, `expected each only once, got ${JSON.stringify(twice)} twice`);
+}
+
+/** Each is of a socket that is bound, or was passed on, and one of those stays for the app's first port. */
+function refuseOddAdoptions(
+  adopt: Config['adopt'],
+  bind: readonly Address[],
+  { config, origins: { adopt: origin } }: Loaded,
+): void {
+  const taken = adopt.flatMap(({ to }) => (to === 'first' ? [] : [formatAddress(to)]));
+  if (taken.length === 0 || origin.from === 'default') return;
+  const given = { value: settings.adopt.kind.show(config.adopt), origin };
+  const bound = bind.map(formatAddress);
+  const stranger = taken.find((one) => !bound.includes(one));
+  if (stranger !== undefined) {
+    const others = `none of those that are bound (${bound.join(', ')})`;
+    throw invalid('adopt', given, `expected the address of a --bind, but ${stranger} is ${others}`);
+  }
+  if (bound.every((one) => taken.includes(one)))
+    throw invalid('adopt', given, 'expected one --bind at least to stay for the first port of the app');
 }
 
 /** TLS takes a certificate, its key, and a port to be spoken on; HTTP/2 takes TLS. */

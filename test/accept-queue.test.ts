@@ -10,27 +10,12 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { acceptQueues } from '../src/arbiter/accept-queue.ts';
 import { need } from './support/need.ts';
+import { boundPath, boundPort } from './support/passed.ts';
+import { hasIPv6 } from './support/port.ts';
 import { temporaryDirectory } from './support/server.ts';
 
-interface Handle {
-  fd: number;
-  getsockname(out: { port?: number }): number;
-  close(): void;
-}
-
-/** As the arbiter has it: bound and not listening. */
-function bind(t: TestContext, address: string, port: number, type: -1 | 4 | 6): Handle {
-  const { _createServerHandle } = net as unknown as {
-    _createServerHandle(address: string, port: number, type: number): Handle | number;
-  };
-  const handle = _createServerHandle(address, port, type);
-  assert(typeof handle !== 'number', `cannot bind ${address}: ${handle}`);
-  t.after(() => handle.close());
-  return handle;
-}
-
 /** A worker that inherits a socket, listens with this backlog, and never accepts. */
-async function listen(t: TestContext, { fd }: Handle, backlog: number): Promise<void> {
+async function listen(t: TestContext, { fd }: { fd: number }, backlog: number): Promise<void> {
   const code = `require('node:net').createServer().listen({ fd: 3 }, ${backlog}, () => {
     require('node:fs').writeSync(1, 'listening');
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
@@ -53,31 +38,30 @@ const unknown = { queue: null, limit: null };
 describe('the accept queue', need('ss'), () => {
   it('of a Unix socket is as deep as there are connections that wait', async (t) => {
     const path = join(temporaryDirectory(t), 'app.sock');
-    const handle = bind(t, path, -1, -1);
+    const handle = boundPath(t, path);
     await listen(t, handle, 7);
     assert.deepEqual(await acceptQueues([handle.fd]), [{ queue: 0, limit: 7 }]);
     await clients(t, 3, { path });
     assert.deepEqual(await acceptQueues([handle.fd]), [{ queue: 3, limit: 7 }]);
   });
 
-  for (const [host, type] of [
+  for (const [host, family] of [
     ['127.0.0.1', 4],
     ['::1', 6],
   ] as const) {
-    it(`of a port on ${host} is so as well`, async (t) => {
-      const handle = bind(t, host, 0, type);
-      const name: { port?: number } = {};
-      assert.equal(handle.getsockname(name), 0);
+    const skip = family === 6 && !hasIPv6() && 'needs IPv6';
+    it(`of a port on ${host} is so as well`, { skip }, async (t) => {
+      const handle = boundPort(t, family);
       await listen(t, handle, 9);
-      await clients(t, 2, { host, port: name.port! });
+      await clients(t, 2, { host, port: handle.port });
       assert.deepEqual(await acceptQueues([handle.fd]), [{ queue: 2, limit: 9 }]);
     });
   }
 
   it('is found for each of several sockets, in their order', async (t) => {
     const directory = temporaryDirectory(t);
-    const [first, second] = ['a', 'b'].map((name) => bind(t, join(directory, name), -1, -1));
-    const port = bind(t, '127.0.0.1', 0, 4);
+    const [first, second] = ['a', 'b'].map((name) => boundPath(t, join(directory, name)));
+    const port = boundPort(t);
     for (const [handle, backlog] of [
       [first!, 11],
       [port, 12],
@@ -100,14 +84,14 @@ describe('the accept queue', need('ss'), () => {
     const directory = join(temporaryDirectory(t), 'a b 12 * 0');
     mkdirSync(directory);
     const path = join(directory, 'LISTEN 5 5 x 99 * 0');
-    const handle = bind(t, path, -1, -1);
+    const handle = boundPath(t, path);
     await listen(t, handle, 7);
     await clients(t, 2, { path });
     assert.deepEqual(await acceptQueues([handle.fd]), [{ queue: 2, limit: 7 }]);
   });
 
   it('is not known of a socket on which nobody listens', async (t) => {
-    const handle = bind(t, join(temporaryDirectory(t), 'app.sock'), -1, -1);
+    const handle = boundPath(t, join(temporaryDirectory(t), 'app.sock'));
     assert.deepEqual(await acceptQueues([handle.fd]), [unknown]);
   });
 
@@ -117,7 +101,7 @@ describe('the accept queue', need('ss'), () => {
       process.env.PATH = PATH;
     });
     const path = join(temporaryDirectory(t), 'app.sock');
-    const handle = bind(t, path, -1, -1);
+    const handle = boundPath(t, path);
     await listen(t, handle, 7);
     process.env.PATH = temporaryDirectory(t);
     assert.deepEqual(await acceptQueues([handle.fd]), [unknown]);

@@ -222,6 +222,26 @@ describe('a relative path', () => {
   });
 });
 
+describe('a port that the app adopts', () => {
+  const adopt = ['--adopt', '9090=unix:./metrics.sock'];
+
+  it('goes to a --bind, however its path is written', async () => {
+    const { config } = await make(['--bind', 'unix:app.sock', '--bind', 'unix:metrics.sock', ...adopt]);
+    assert.deepEqual(config.adopt, [{ port: 9090, to: { kind: 'unix', path: here('metrics.sock') } }]);
+  });
+
+  it('is refused where passed sockets have taken the place of its --bind, and told where it stands', async () => {
+    write('fasticorn.config.json', '{ "bind": ["unix:a", "unix:b"],\n "adopt": "9090=unix:b" }');
+    const input = { argv: [], env: {}, machine: { cpus: 8 }, directory };
+    await make();
+    await assert.rejects(configure({ ...input, activated: [{ kind: 'fd', fd: 3 }] }), {
+      message:
+        `fasticorn.config.json:2: adopt: "9090=unix:b" is not valid: expected the address of a --bind, but ` +
+        `unix:${here('b')} is none of those that are bound (fd://3)`,
+    });
+  });
+});
+
 describe('--chdir', () => {
   it('must be a directory', async () => {
     write('file', '');

@@ -8,7 +8,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, type RequestOptions, request } from 'node:http';
-import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -19,6 +18,7 @@ import { settings } from '../src/config/settings.ts';
 import type { Status } from '../src/status.ts';
 import { CUT_BEFORE, HOOKS_GRACE, IDLE_GRACE, PROXY_IDLE, STOP_GRACE_PERIOD } from '../src/timing.ts';
 import { need } from './support/need.ts';
+import { accepts, freePort } from './support/port.ts';
 import { until } from './support/server.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -91,7 +91,7 @@ describe('docker compose', { ...need('docker'), timeout: 600_000 }, () => {
 
   before(async () => {
     chmodSync(scratch, 0o755);
-    port = await publicPort();
+    port = (await accepts(80)) ? await freePort() : 80;
     try {
       await up('--build');
     } catch (error) {
@@ -286,22 +286,6 @@ describe('docker compose', { ...need('docker'), timeout: 600_000 }, () => {
     }
   });
 });
-
-/** 80 if nobody has it, or else a free one. */
-async function publicPort(): Promise<number> {
-  const client = connect(80, '127.0.0.1');
-  const taken = await once(client, 'connect').then(
-    () => true,
-    () => false,
-  );
-  client.destroy();
-  if (!taken) return 80;
-  const server = createServer().listen(0);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 /** A request on a connection of its own. */
 async function http(

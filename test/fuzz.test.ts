@@ -6,24 +6,14 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { load } from './support/load.ts';
+import { Random } from './support/random.ts';
 import { app, startServer } from './support/server.ts';
 
 const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000);
 const ROUNDS = 300;
 
-/** mulberry32: small, and the same everywhere. */
-function randomFrom(state: number): () => number {
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const random = randomFrom(seed);
-const below = (limit: number) => Math.floor(random() * limit);
-const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
+const random = new Random(String(seed));
+const below = (limit: number) => random.between(0, limit - 1);
 const bytes = (length: number) => Array.from({ length }, () => String.fromCharCode(below(256))).join('');
 const lines = (...text: string[]) => `${text.join('\r\n')}\r\n`;
 
@@ -72,9 +62,9 @@ const oddHeaders = [
 
 const request = () =>
   lines(
-    `${pick(methods)} ${pick(targets)} HTTP/${pick(['1.1', '1.0', '0.9', '2.0', '1.x', ''])}`,
+    `${random.pick(methods)} ${random.pick(targets)} HTTP/${random.pick(['1.1', '1.0', '0.9', '2.0', '1.x', ''])}`,
     'Host: x',
-    ...Array.from({ length: below(4) }, () => pick(oddHeaders)),
+    ...Array.from({ length: below(4) }, () => random.pick(oddHeaders)),
     '',
   );
 
@@ -83,7 +73,7 @@ const kinds: Record<string, () => string> = {
   noise: () => bytes(1 + below(3000)),
   'a TLS hello': () => `\x16\x03\x01${bytes(200)}`,
   'an HTTP/2 preface': () => `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${bytes(50)}`,
-  'odd requests': () => Array.from({ length: 1 + below(4) }, request).join(pick(['', 'body', '\r\n'])),
+  'odd requests': () => Array.from({ length: 1 + below(4) }, request).join(random.pick(['', 'body', '\r\n'])),
   'a mutated request': () => {
     const good = lines('GET /token/abc HTTP/1.1', 'Host: localhost', 'Accept: */*', '');
     const at = below(good.length);
@@ -98,7 +88,7 @@ const kinds: Record<string, () => string> = {
       'Transfer-Encoding: chunked',
       '',
     ) +
-    pick([
+    random.pick([
       '5\r\nabc',
       'zz\r\n',
       'ffffffffffffffff\r\n',
@@ -151,7 +141,7 @@ describe(`Fuzz with FUZZ_SEED=${seed}`, () => {
       for (let round = 0; round < ROUNDS; round += 10) {
         await Promise.all(
           Array.from({ length: 10 }, () =>
-            misbehave(server.socket, make(), pick(['at once', 'after the answer', 'half closed'])),
+            misbehave(server.socket, make(), random.pick(['at once', 'after the answer', 'half closed'])),
           ),
         );
       }

@@ -3,13 +3,14 @@
  * the new ones, of the arbiter and of all workers.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readlinkSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
 import { order, settled } from './support/control.ts';
 import { readJsonLines } from './support/json-lines.ts';
 import { load } from './support/load.ts';
+import { linksOf } from './support/processes.ts';
 import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
@@ -20,17 +21,6 @@ const ways: Record<string, (t: TestContext, server: Server) => unknown> = {
     assert.equal((await fasticorn(t, ['reopen', '-b', `unix:${server.socket}`])).code, 0),
   'POST /reopen': async (_t, server) => assert.equal((await order(server, '/reopen')).status, 200),
 };
-
-/** The files that a process has open. */
-function filesOf(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-    try {
-      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
-    } catch {
-      return [];
-    }
-  });
-}
 
 type Line = { pid: number; msg?: string; reqId?: string };
 
@@ -55,7 +45,7 @@ describe('Log files that were moved away', () => {
           for (const path of paths) renameSync(path, `${path}.${round}`);
           await reopen(t, server);
           await until(
-            () => !processes.flatMap(filesOf).some((file) => file.endsWith(`.log.${round}`)),
+            () => !processes.flatMap(linksOf).some((file) => file.endsWith(`.log.${round}`)),
             'the old files to be let go',
           );
         }

@@ -2,7 +2,7 @@
  * `--reuse-port`: several independent servers on one TCP port.
  */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
@@ -10,7 +10,7 @@ import { controlOf, settled } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { Lineage } from './support/lineage.ts';
 import { load } from './support/load.ts';
-import { freePort } from './support/port.ts';
+import { freePort, hasIPv6 } from './support/port.ts';
 import {
   app,
   type Server,
@@ -107,9 +107,7 @@ describe('--reuse-port', { skip: !canShare && 'needs Linux and Node 22.12' }, ()
     assert.equal(good + bad.length, sent);
   });
 
-  it('serves IPv6 as well', async (t) => {
-    const hasIPv6 = readFileSync('/proc/net/if_inet6', 'utf8').includes('0'.repeat(31));
-    if (!hasIPv6) return t.skip('needs IPv6');
+  it('serves IPv6 as well', { skip: !hasIPv6() && 'needs IPv6' }, async (t) => {
     const port = await freePort();
     await Promise.all([1, 2].map(() => start(t, port, ['--reuse-port'], { host: '[::1]' })));
     assert.equal((await fetchFrom({ port }, '/', { host: '::1' })).body, 'hello');

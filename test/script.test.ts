@@ -267,7 +267,10 @@ describe('further ports of a script', () => {
 
   it('must leave the app a --bind, and be one', async (t) => {
     for (const [address, reason] of [
-      ['127.0.0.1:8001', 'expected the address of a --bind, but 127.0.0.1:8001 is none of them'],
+      [
+        '127.0.0.1:8001',
+        'expected the address of a --bind, but 127.0.0.1:8001 is none of those that are bound (127.0.0.1:8000)',
+      ],
       ['127.0.0.1:8000', 'expected one --bind at least to stay for the first port of the app'],
     ]) {
       const args = ['--bind', '127.0.0.1:8000', '--adopt', `9090=${address}`, '--check-config', http];

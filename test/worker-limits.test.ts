@@ -66,17 +66,15 @@ describe('A worker that has reached its limit is replaced without loss', need('n
 describe('A worker that is to be replaced', () => {
   it('serves on for as long as its replacement cannot boot', async (t) => {
     const flag = join(temporaryDirectory(t), 'broken');
-    writeFileSync(flag, '');
     const server = await startServer(t, app('crashing.mjs'), ['-w', '1', '--max-lifetime', '3'], {
-      // It is there only when the first worker has booted.
-      env: { BROKEN_IF: `${flag}.now` },
+      env: { BROKEN_IF: flag },
     });
     await settled(server, 1);
-    writeFileSync(`${flag}.now`, '');
+    writeFileSync(flag, '');
     const { pid } = (await statusOf(server)).workers[0]!;
     await until(() => (server.stderr.match(/died young/g)?.length ?? 0) >= 3, 'replacements to fail');
     assert.equal(Number((await fetchFrom({ socketPath: server.socket }, '/pid')).body), pid);
-    rmSync(`${flag}.now`);
+    rmSync(flag);
     await until(() => !isRunning(pid!), 'it to be replaced');
     assert.ok(replaced(server, '--max-lifetime') >= 1);
     assert.equal((await fetchFrom({ socketPath: server.socket }, '/')).body, 'hello');

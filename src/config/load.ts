@@ -4,7 +4,6 @@
  * read by `config-file.ts`, and whether values work (a path too long, a port in use) is found out by those who use
  * them.
  */
-import { formatAddress } from '../address.ts';
 import { UserError } from '../errors.ts';
 import type { HookFile } from '../events.ts';
 import { readCommandLine, type VerbCall, winningAction } from './command-line.ts';
@@ -175,7 +174,6 @@ function readSettings(
   refuseUnixOnlySettings(loaded.config, sources);
   refusePortlessReuse(loaded.config, sources);
   refuseLoneJitter(loaded.config, sources);
-  refuseOddAdoptions(loaded.config, sources);
   refuseLoneExtra(loaded.config, sources);
   refuseLoneProxies(loaded.config, sources);
   return loaded;
@@ -226,18 +224,6 @@ function refuseLoneJitter(config: Config, sources: ReadonlyMap<SettingName, Sour
     source,
     'it is added to --max-requests, which is off; set that as well, or drop this',
   );
-}
-
-function refuseOddAdoptions({ bind, adopt }: Config, sources: ReadonlyMap<SettingName, Source>): void {
-  const source = sources.get('adopt');
-  const taken = adopt.flatMap(({ to }) => (to === 'first' ? [] : [formatAddress(to)]));
-  if (!source || taken.length === 0) return;
-  const bound = bind.map(formatAddress);
-  const stranger = taken.find((one) => !bound.includes(one));
-  if (stranger !== undefined)
-    throw invalid('adopt', source, `expected the address of a --bind, but ${stranger} is none of them`);
-  if (bound.every((one) => taken.includes(one)))
-    throw invalid('adopt', source, 'expected one --bind at least to stay for the first port of the app');
 }
 
 /** In a config file it waits for the day when somebody watches. */

@@ -6,8 +6,9 @@ import type { TestContext } from 'node:test';
 import { bindTcp, bindUnix } from '../../src/arbiter/server-handle.ts';
 
 /** A port of loopback, which stays bound until the test ends. */
-export function boundPort(t: TestContext): { fd: number; port: number } {
-  const socket = bindTcp('127.0.0.1', { port: 0, family: 4, reusePort: false });
+export function boundPort(t: TestContext, family: 4 | 6 = 4): { fd: number; port: number } {
+  const host = family === 4 ? '127.0.0.1' : '::1';
+  const socket = bindTcp(host, { port: 0, family, reusePort: false });
   assert(!('error' in socket));
   t.after(() => socket.close());
   return { fd: socket.fd, port: socket.local!.port };

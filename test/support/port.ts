@@ -1,6 +1,14 @@
-/** Ports on loopback. */
+/** Ports on loopback, and what it has. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
+
+/** Whether loopback has an address of IPv6. */
+export function hasIPv6(): boolean {
+  return Object.values(networkInterfaces()).some((addresses) =>
+    addresses!.some(({ address }) => address === '::1'),
+  );
+}
 
 /** A port that nobody listens on at this moment. */
 export async function freePort(): Promise<number> {

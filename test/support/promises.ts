@@ -8,9 +8,8 @@ import { existsSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
-import type { Status } from '../../src/status.ts';
 import { fasticorn } from './command.ts';
-import { fetchFrom } from './http.ts';
+import { controlOf, readyWorkers, settled } from './control.ts';
 import { type LoadOptions, type LoadResult, load } from './load.ts';
 import { type Server, type ServerOptions, startServer, until } from './server.ts';
 
@@ -38,12 +37,8 @@ export async function keepsPromises(t: TestContext, served: Served): Promise<Ser
   // One worker: what is made of an app is the same in each of them.
   const server = await startServer(t, app, ['--workers', '1', ...args], options);
   const to = { socketPath: server.socket };
-  const control = `${server.socket}.ctl`;
-  const status = async () => (await fetchFrom({ socketPath: control }, '/status')).json<Status>();
-  const ready = async () => (await status()).workers.filter(({ phase }) => phase === 'ready');
-  await until(() => existsSync(control), 'the control socket');
-  await until(async () => (await ready()).length === 1, 'the worker');
-  const first = (await ready()).map(({ pid }) => pid);
+  await settled(server, 1);
+  const first = (await readyWorkers(server)).map(({ pid }) => pid);
 
   const enough = new AbortController();
   const loads = [true, false].map((keepAlive) =>
@@ -60,15 +55,18 @@ export async function keepsPromises(t: TestContext, served: Served): Promise<Ser
   );
   const result = await duringLoad(enough, loads, async () => {
     await answersArrive(server, long, async () => {
-      const { code, stderr } = await fasticorn(t, ['reload', '--control-socket', control]);
+      const { code, stderr } = await fasticorn(t, ['reload', '--control-socket', controlOf(server)]);
       assert.equal(code, 0, stderr);
     });
-    const second = await ready();
+    const second = await readyWorkers(server);
     assert.deepEqual(
       second.filter(({ pid }) => first.includes(pid)),
       [],
     );
-    await until(async () => (await ready()).some(({ requests }) => requests! > 0), 'requests to be counted');
+    await until(
+      async () => (await readyWorkers(server)).some(({ requests }) => requests! > 0),
+      'requests to be counted',
+    );
     await answersArrive(server, long, async () => {
       server.kill('SIGTERM');
       await until(() => !existsSync(server.socket), 'the name to be gone');

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { childrenOf } from './processes.ts';
 
 /** The compiled command. `npm test` builds it first. */
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -64,7 +65,7 @@ export class Server {
 
   /** The arbiter's children as the system has them at this moment. */
   workers(): number[] {
-    const pids = childrenOf(this.pid);
+    const pids = childrenOf(this.pid).map((child) => child.pid);
     for (const pid of pids) this.#seen.add(pid);
     return pids;
   }
@@ -186,14 +187,6 @@ export function isRunning(pid: number): boolean {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
-  }
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    return [];
   }
 }
 

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Status } from '../../src/status.ts';
 import { fasticorn, type Outcome } from './command.ts';
+import { readyWorkers, statusOf } from './control.ts';
 import { fetchFrom, type Target } from './http.ts';
 import { app, type Server, type ServerOptions, startServer, temporaryDirectory, until } from './server.ts';
 
@@ -70,16 +71,13 @@ export class Site {
   }
 
   /** `GET /status` */
-  async status(): Promise<Status> {
-    return (await fetchFrom({ socketPath: this.control }, '/status')).json<Status>();
+  status(): Promise<Status> {
+    return statusOf(this);
   }
 
   /** The pids of the workers of the generation that serves, those that are ready. */
   async ready(): Promise<(number | null)[]> {
-    const { workers, generation } = await this.status();
-    return workers
-      .filter((one) => one.phase === 'ready' && one.generation === generation.current)
-      .map(({ pid }) => pid);
+    return (await readyWorkers(this)).map(({ pid }) => pid);
   }
 
   /** Which version answers on a new connection. */
