@@ -10,6 +10,7 @@ import type { InheritedSocket, PortAdoption } from '../protocol.ts';
 import { isServer, unloadable } from './app-shape.ts';
 import { acceptOn, type Listening } from './listening.ts';
 import { asPrimary } from './node-cluster.ts';
+import type { Turns } from './turns.ts';
 
 /** How long a worker waits before it tries again to take a port that the worker before it still has, in milliseconds. */
 const RETRY = 100;
@@ -19,6 +20,8 @@ export interface AdoptionOptions {
   /** None for an app that is only checked: then listening only seems to work. */
   sockets: readonly InheritedSocket[];
   backlog: number;
+  /** With the workers that accept on the same sockets, if there are any. */
+  turns?: Turns | undefined;
   /** What becomes of ports other than that of the first HTTP server. */
   adopt: readonly PortAdoption[];
   /** Whether this worker is the one to have what only one of them can. */
@@ -190,7 +193,8 @@ export class Adoption {
     // Where it is us who call listen(), the address is that of the socket, which Node knows if it is TCP.
     const own = server === this.#expected ? sockets[0]!.address : undefined;
     if (own?.kind !== 'tcp') answerAddress(server, own ? { ...asked, path: pathOf(own) } : asked);
-    const part = acceptOn(server, sockets, this.#options.backlog, this.accepting);
+    const { backlog, turns } = this.#options;
+    const part = acceptOn(server, sockets, { backlog, turns, accepting: this.accepting });
     const isAwaited = this.#parts?.push(part) !== undefined;
     part.catch((error) => {
       // Who waits for all parts hears of it, and so has the app if it listens for errors of its server.

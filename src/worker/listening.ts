@@ -9,11 +9,21 @@ import { errorCode, UserError } from '../errors.ts';
 import type { InheritedSocket } from '../protocol.ts';
 import { asPrimary } from './node-cluster.ts';
 import { markSocket } from './peers.ts';
+import { type Turns, takeTurns } from './turns.ts';
 
 /** A descriptor that connections are accepted on, and the server that does. */
 export interface Listening {
   readonly server: net.Server;
   readonly socket: InheritedSocket;
+}
+
+/** How sockets are accepted on. */
+export interface Accepting {
+  readonly backlog: number;
+  /** Gets each server as soon as it listens. */
+  readonly accepting: Listening[];
+  /** Absent where no other worker accepts. */
+  readonly turns?: Turns | undefined;
 }
 
 /** Node's own; what an app's calls of it do is up to `adoption.ts`. */
@@ -23,14 +33,12 @@ const { listen } = net.Server.prototype;
  * Has a server accept on all these sockets: on the first by itself, which emits `listening`, and on the others through
  * plain servers that hand their connections over.
  *
- * @param accepting gets each of these servers as soon as it listens.
  * @throws UserError if a port was taken between bind and listen.
  */
 export async function acceptOn(
   server: net.Server,
   sockets: readonly InheritedSocket[],
-  backlog: number,
-  accepting: Listening[],
+  { backlog, accepting, turns }: Accepting,
 ): Promise<void> {
   for (const socket of sockets) {
     const one = socket === sockets[0] ? server : handingOverTo(server, socket.address);
@@ -46,6 +54,7 @@ export async function acceptOn(
       const reason = code === 'EADDRINUSE' ? 'the port is taken; stop who has it' : 'cannot listen';
       throw new UserError(`--bind ${formatAddress(socket.address)}: ${reason} (${code ?? error})`);
     }
+    if (turns) takeTurns(one, turns);
     accepting.push({ server: one, socket });
   }
 }

@@ -37,6 +37,7 @@ import { limitRequests } from './request-limits.ts';
 import { deferRequestLoggers } from './request-loggers.ts';
 import { enforceRequestTimeout } from './request-timeout.ts';
 import { surviveClosedPipes } from './standard-streams.ts';
+import { Turns } from './turns.ts';
 import { typeScriptHint } from './typescript-hint.ts';
 import { flagsFor, tellV8 } from './v8-tuning.ts';
 
@@ -163,6 +164,7 @@ class Worker {
     return new Adoption({
       sockets,
       backlog: config.backlog,
+      turns: config.workers > 1 ? new Turns() : undefined,
       adopt: config.adopt,
       isFirst: worker === 1,
       note: (text) => this.#log.logger.info(text),
