@@ -44,7 +44,10 @@ function find(spec: AppSpec, directory: string): AppFile {
   const exportName = spec.slice(colon + 1);
   // The default export is what is meant without a name.
   if (file) return { file, exportName: ['', 'default'].includes(exportName) ? undefined : exportName };
-  const hint = emptyDirectory(resolve(directory, spec)) ?? 'give it as ./app.mjs or ./app.mjs:export';
+  const hint =
+    emptyDirectory(resolve(directory, spec)) ??
+    (colon > 0 ? emptyDirectory(resolve(directory, spec.slice(0, colon))) : undefined) ??
+    'give it as ./app.mjs or ./app.mjs:export';
   throw new UserError(
     `${spec}: there is no such file or package, seen from ${directory}; ${hint}`,
     ExitCode.appFailed,

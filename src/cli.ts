@@ -24,7 +24,7 @@ import { help, printConfig, shown, usage } from './config/render.ts';
 import type { Config } from './config/settings.ts';
 import { nearest } from './config/spelling.ts';
 import { configure, startDirectory } from './configuration.ts';
-import { ExitCode, UserError } from './errors.ts';
+import { ExitCode, errorCode, UserError } from './errors.ts';
 import { prepareLaunch } from './launch.ts';
 import { checkLogs, createLogs, type Logger, onDemand, openErrorLog } from './log.ts';
 import { machine } from './machine.ts';
@@ -63,7 +63,8 @@ async function main(): Promise<number> {
   if (loaded.action === 'printConfig') return print(printConfig(loaded));
   if (loaded.verb) {
     const { operate } = await import('./operate.ts');
-    return operate(loaded.verb, loaded, { print, complain, columns: process.stdout.columns ?? 120 });
+    // 0 on a terminal whose size nobody has set.
+    return operate(loaded.verb, loaded, { print, complain, columns: process.stdout.columns || undefined });
   }
   if (workingDirectory === undefined)
     throw new UserError(`the working directory ${directory} has been deleted: change to one that is there`);
@@ -104,9 +105,11 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   const { logger, flushSync } = log;
   const ended = (exitCode: number): number => {
     flushSync();
-    const { errorLogfile } = config;
-    if (exitCode !== ExitCode.ok && errorLogfile !== '-')
-      complain(`fasticorn: could not start: see ${errorLogfile}`);
+    const { errorLogfile, logLevel } = config;
+    if (exitCode === ExitCode.ok) return exitCode;
+    if (logLevel === 'silent')
+      complain('fasticorn: could not start, and --log-level silent hides why: --check-config says it');
+    else if (errorLogfile !== '-') complain(`fasticorn: could not start: see ${errorLogfile}`);
     return exitCode;
   };
   // Before anything is bound, or anybody replaced.
@@ -213,7 +216,11 @@ function version(): string {
   return (JSON.parse(readFileSync(MANIFEST, 'utf8')) as { version: string }).version;
 }
 
+/** To a pipe whose reader has gone, such as `head`, there is nothing to be said any more. */
 function print(text: string): number {
+  process.stdout.on('error', (error) => {
+    if (errorCode(error) !== 'EPIPE') throw error;
+  });
   process.stdout.write(`${text.trimEnd()}\n`);
   return ExitCode.ok;
 }

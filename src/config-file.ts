@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { gunicornSetting } from './config/gunicorn.ts';
 import { lineOfKey } from './config/key-line.ts';
 import type { ConfigFile } from './config/load.ts';
-import { settings } from './config/settings.ts';
+import { type SettingName, settings } from './config/settings.ts';
 import { nearest } from './config/spelling.ts';
 import { spawnConfigProcess } from './config-process.ts';
 import { errorCode, UserError } from './errors.ts';
@@ -69,6 +69,15 @@ export async function readConfigFile(path: string, options: ReadOptions): Promis
     const values = parseJson(path, source);
     const hook = hookNames.find((name) => Object.hasOwn(values, name));
     if (hook) throw oddity(hook, 'is a hook, a function, and JSON has none: use fasticorn.config.mjs');
+    for (const [key, value] of Object.entries(values)) {
+      const isMode = Object.hasOwn(settings, key) && settings[key as SettingName].kind.isOctal;
+      if (!isMode || typeof value !== 'number' || value === 0) continue;
+      const meant = `0${String(value).padStart(3, '0')}`;
+      throw oddity(
+        key,
+        `is the number ${value}, and JSON has none in octal: write it as text, such as "${meant}"`,
+      );
+    }
     return { path, values, lineOf };
   }
 
@@ -80,17 +89,17 @@ export async function readConfigFile(path: string, options: ReadOptions): Promis
   }
   if ('mistake' in answer) throw new UserError(`${path}: ${answer.mistake}`);
   if ('key' in answer) throw oddity(answer.key, `is ${answer.type}: ${expectedAt(answer)}`);
-  throw new UserError(
-    `${placeOf(answer.stack, path, file)}: ${onOneLine(answer, file)}${remedy(answer, path)}`,
-  );
+  const place = placeOf(answer.stack, path, file);
+  throw new UserError(`${place}: ${onOneLine(answer, file)}${remedy(answer, place)}`);
 }
 
 /** What to do about `export` in a file that is CommonJS by its package.json, as `npm init` makes them. */
-function remedy({ name, message }: { name: string; message: string }, path: string): string {
+function remedy({ name, message }: { name: string; message: string }, place: string): string {
   const isModule = /^(Unexpected token 'export'|Cannot use import statement outside a module)/.test(message);
   if (name !== 'SyntaxError' || !isModule) return '';
-  const right = path.replace(/\.(js|cjs|ts)$/, (end) => (end === '.ts' ? '.mts' : '.mjs'));
-  return right === path ? '' : ` (the file counts as CommonJS; an ES module has the name ${right})`;
+  const wrong = place.replace(/^.*: |:\d+$/g, '');
+  const right = wrong.replace(/\.(js|cjs|ts)$/, (end) => (end === '.ts' ? '.mts' : '.mjs'));
+  return right === wrong ? '' : ` (the file counts as CommonJS; an ES module has the name ${right})`;
 }
 
 /** What would be right in the place of something odd. */
@@ -101,7 +110,7 @@ function expectedAt({ key, type }: { key: string; type: string }): string {
   const gunicorns = gunicornSetting(key);
   if (gunicorns?.why !== undefined) return `only Gunicorn has that: ${gunicorns.why}`;
   const hook = hookNames.find((name) => name === gunicorns?.ours) ?? nearest(key, hookNames);
-  return hook ? `did you mean the hook ${hook}?` : data;
+  return hook ? `did you mean the hook ${hook}?` : `no hook has that name; there are ${hookNames.join(', ')}`;
 }
 
 function reason(error: unknown): string {
@@ -162,6 +171,7 @@ function hasWrongToken(source: string): boolean {
 const PROGRAM = `
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
+import { inspect } from 'node:util';
 
 const hookNames = ${JSON.stringify(hookNames)};
 const file = process.argv[1];
@@ -180,7 +190,8 @@ function fail(error) {
     const options = { encoding: 'utf8', timeout: 3000, stdio: ['ignore', 'ignore', 'pipe'] };
     stack = spawnSync(process.execPath, [file], options).stderr + stack;
   }
-  answer({ name: String(error?.name ?? 'Error'), message: String(error?.message ?? error), stack });
+  const said = error?.message ?? (typeof error === 'string' ? error : inspect(error, { breakLength: Infinity }));
+  answer({ name: String(error?.name ?? 'Error'), message: String(said), stack });
 }
 
 function typeOfOddity(value) {

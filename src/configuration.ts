@@ -62,7 +62,9 @@ export async function configure(input: Input): Promise<Configured> {
     address.kind === 'unix' ? { kind: 'unix', path: absolute(address.path) } : address;
   const bind = config.bind.map(absoluteAddress);
   const adopt = config.adopt.map(({ port, to }) => ({ port, to: to === 'first' ? to : absoluteAddress(to) }));
+  const controlSocket = absolute(config.controlSocket, 'off');
   refuseSameTwice(bind, loaded);
+  refuseControlAmong(bind, controlSocket, loaded);
   refuseOddAdoptions(adopt, bind, loaded);
   if (!loaded.verb) refuseHalfTls(loaded);
   return {
@@ -74,7 +76,7 @@ export async function configure(input: Input): Promise<Configured> {
       adopt,
       config: path === undefined ? undefined : resolve(directory, path),
       pid: absolute(config.pid),
-      controlSocket: absolute(config.controlSocket, 'off'),
+      controlSocket,
       accessLogfile: absolute(config.accessLogfile, '-', 'off'),
       errorLogfile: absolute(config.errorLogfile, '-'),
       watchExtra: config.watchExtra?.map((path) => absolute(path)),
@@ -138,7 +140,8 @@ async function findConfigFile(from: Omit<Input, 'machine' | 'activated'>): Promi
   if (named) {
     const { path, origin } = named;
     if (await isThere(resolve(directory, path))) return readConfigFile(path, { directory, env, signal });
-    throw invalid('config', { value: path, origin }, `expected a file, but there is none in ${directory}`);
+    const where = isAbsolute(path) ? 'it does not exist' : `there is none in ${directory}`;
+    throw invalid('config', { value: path, origin }, `expected a file, but ${where}`);
   }
   const isFound = await Promise.all(CONFIG_FILES.map((path) => isThere(resolve(directory, path))));
   const [path, other] = CONFIG_FILES.filter((_, index) => isFound[index]);
@@ -179,6 +182,25 @@ function refuseSameTwice(bind: Address[], { config, origins: { bind: origin } }:
   if (twice === undefined || origin.from === 'default') return;
   const value = settings.bind.kind.show(config.bind);
   throw invalid('bind', { value, origin }, `expected each only once, got ${JSON.stringify(twice)} twice`);
+}
+
+/** Apps and operators have sockets of their own. */
+function refuseControlAmong(
+  bind: Address[],
+  controlSocket: string | undefined,
+  { config, origins }: Loaded,
+): void {
+  const path = controlPath({ bind, controlSocket }, 0);
+  if (!bind.some((address) => address.kind === 'unix' && address.path === path)) return;
+  const name = controlSocket === undefined ? 'bind' : 'controlSocket';
+  const origin = origins[name];
+  if (origin.from === 'default') return;
+  const value = name === 'bind' ? settings.bind.kind.show(config.bind) : config.controlSocket;
+  throw invalid(
+    name,
+    { value, origin },
+    `expected another path than that of ${name === 'bind' ? 'the control socket' : 'a --bind'}, ${path}`,
+  );
 }
 
 /** Each is of a socket that is bound, or was passed on, and one of those stays for the app's first port. */

@@ -128,7 +128,7 @@ export type HookName = keyof Hooks;
 
 /** What is said about a hook. */
 interface HookRow<Type extends HookName> {
-  /** Completes "is told when …". */
+  /** A sentence that says what has happened. */
   when: string;
   /** What its event says, and in what unit. */
   fields: Record<Exclude<keyof Extract<ServerEvent, { type: Type }>, 'type' | 'time'>, string>;
@@ -214,3 +214,11 @@ export type HookReport =
   | { type: 'done'; id: number; error?: HookError }
   /** The file cannot be loaded, or something failed that nobody waits for: the process is about to exit. */
   | { type: 'failed'; error: HookError };
+
+/** Whether the process of the hooks has said something that makes sense: the config file has the same channel. */
+export function isHookReport(value: unknown): value is HookReport {
+  const { type, id, error } = Object(value) as Record<string, unknown>;
+  const isError = typeof (Object(error) as HookError).message === 'string';
+  if (type === 'done') return Number.isInteger(id) && (error === undefined || isError);
+  return type === 'loaded' || (type === 'failed' && isError);
+}

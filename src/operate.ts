@@ -16,7 +16,8 @@ import { statusTable } from './status-table.ts';
 export interface Output {
   print(text: string): void;
   complain(text: string): void;
-  columns: number;
+  /** How wide lines for people may be, in characters; undefined if they may be of any length. */
+  columns: number | undefined;
 }
 
 /**
@@ -56,7 +57,10 @@ function pathOf(config: Config): string {
   return path;
 }
 
-/** With `--pid`, and nothing else that says where the server is, only a signal can be sent. */
+/**
+ * With `--pid`, and no other flag that says where the server is, only a signal can be sent: variables and the file of this
+ * directory may belong to another server.
+ */
 function isByPid({ origins }: Loaded): boolean {
   return origins.pid.from === 'flag' && origins.controlSocket.from !== 'flag' && origins.bind.from !== 'flag';
 }
@@ -72,7 +76,11 @@ function signal({ name, argument }: VerbCall, pidFile: string, { print }: Output
   } catch (error) {
     throw new UserError(`--pid ${pidFile}: process ${pid} cannot be sent ${found[0]} (${errorCode(error)})`);
   }
-  print(`${found[0]} was sent to pid ${pid}`);
+  const isWorthWaiting = name === 'reload' || name === 'upgrade';
+  const more = isWorthWaiting
+    ? '; what becomes of it is in its log: --bind or --control-socket would wait'
+    : '';
+  print(`${found[0]} was sent to pid ${pid}${more}`);
   return ExitCode.ok;
 }
 

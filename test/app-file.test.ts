@@ -63,6 +63,16 @@ describe('the app', () => {
     assert.equal(findApp('.', directory).file, join(directory, 'lib/start.js'));
   });
 
+  it('is said to be unbuilt, also where an export is named', (t) => {
+    const directory = site(t);
+    mkdirSync(join(directory, 'bare'));
+    writeFileSync(join(directory, 'bare/package.json'), '{"main":"dist/app.js"}');
+    assert.throws(
+      () => findApp('./bare:build', directory),
+      /names dist\/app.js, which is not there: build it/,
+    );
+  });
+
   for (const [name, manifest, hint] of [
     [
       'unbuilt',

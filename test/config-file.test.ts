@@ -19,6 +19,7 @@ function write(path: string, text: string): void {
 
 write('esm/package.json', '{ "type": "module" }');
 write('cjs/package.json', '{ "type": "commonjs" }');
+write('cjs/module.js', 'export default {}');
 
 const env = { PATH: process.env.PATH, GIVEN: 'yes' };
 const read = (path: string, limit?: number) =>
@@ -242,6 +243,12 @@ describe('hooks', () => {
     ['a.mjs', '{\n onExit: "x" }', 'a.mjs:2: "onExit" is a string: expected a function, as it is a hook'],
     ['a.mjs', '{ onExit: [] }', 'a.mjs:1: "onExit" is an object: expected a function, as it is a hook'],
     ['a.mjs', '{ onExitt() {} }', 'a.mjs:1: "onExitt" is a function: did you mean the hook onExit?'],
+    [
+      'a.mjs',
+      '{ onRequest() {} }',
+      'a.mjs:1: "onRequest" is a function: no hook has that name; there are onStarting, workerReady, whenReady, ' +
+        'onReload, workerStuck, workerExit, onExit',
+    ],
     ['a.mjs', '{ when_ready() {} }', 'a.mjs:1: "when_ready" is a function: did you mean the hook whenReady?'],
     [
       'a.mjs',
@@ -373,7 +380,25 @@ describe('a mistake in a file is told in one line:', () => {
     // A file that is none.
     ['a.yaml', '', 'a.yaml: expected a config file that ends in one of .ts, .mts, .js, .mjs, .cjs, .json'],
     ['a', '', 'a: expected a config file that ends in one of .ts, .mts, .js, .mjs, .cjs, .json'],
+    ['a.mjs', 'throw { code: 1 }', 'a.mjs: { code: 1 }'],
+    // Numbers that people read as octal.
+    [
+      'a.json',
+      '{\n"umask": 77 }',
+      'a.json:2: "umask" is the number 77, and JSON has none in octal: write it as text, such as "0077"',
+    ],
+    [
+      'a.json',
+      '{ "socketMode": 440 }',
+      'a.json:1: "socketMode" is the number 440, and JSON has none in octal: write it as text, such as "0440"',
+    ],
     // The wrong kind of module.
+    [
+      'b.mjs',
+      'import "./cjs/module.js"; export default {}',
+      `b.mjs: ${join(directory, 'cjs/module.js')}:1: SyntaxError: Unexpected token 'export' (the file counts as CommonJS; ` +
+        `an ES module has the name ${join(directory, 'cjs/module.mjs')})`,
+    ],
     [
       'cjs/b.js',
       'export default {}',

@@ -241,6 +241,11 @@ describe('--inspect', () => {
       mistake(['--inspect=unix:/a']),
       '--inspect: "unix:/a" is not valid: expected PORT or HOST:PORT',
     );
+    for (const value of ['foo', '5'])
+      assert.equal(
+        mistake([`--inspect=${value}`]),
+        `--inspect: "${value}" is not valid: expected PORT or HOST:PORT`,
+      );
   });
 
   it('has no worker taken for stuck, unless that is asked for', () => {
@@ -425,6 +430,13 @@ describe('the app', () => {
 
   it('may begin with a dash after --', () =>
     assert.equal(load(['--', '-app.js'], {}, machine).app, '-app.js'));
+
+  it('of the config file gets what looks like a flag after --', () => {
+    const loaded = load(['-w2', '--', '--prefix', '/api'], {}, machine, file({ app: './app.js' }));
+    assert.deepEqual([loaded.app, loaded.args, loaded.config.workers], ['./app.js', ['--prefix', '/api'], 2]);
+    const other = load(['--', 'b.js'], {}, machine, file({ app: './app.js' }));
+    assert.deepEqual([other.app, other.args], ['b.js', []]);
+  });
 
   it('is known to actions, too', () => {
     const { app, action, config } = load(['--check-config', 'app.js', '-w2'], {}, machine);
@@ -658,7 +670,13 @@ describe('a mistake in the file is told in one line with its place:', () => {
     [{ pretty: 1.5 }, 'pretty: 1.5 is not valid: expected a boolean'],
     [{ pid: 5 }, 'pid: 5 is not valid: expected a string'],
     [{ logLevel: 'WARN\n' }, 'logLevel: "WARN\\n" is not valid: expected one of'],
-    [{ bind: [] }, 'bind: [] is not valid: expected a string or an array of strings'],
+    [{ bind: [] }, 'bind: [] is not valid: expected one at least; for the default leave the key out'],
+    [{ bind: [80] }, 'bind: [80] is not valid: expected a string or an array of strings'],
+    [
+      { forwardedAllowIps: ['010.0.0.1'] },
+      'forwardedAllowIps: ["010.0.0.1"] is not valid: expected an IP address',
+    ],
+    [{ proxyAllowIps: '192.168.001.0/24' }, 'proxyAllowIps: "192.168.001.0/24" is not valid: expected an IP'],
     [{ bind: 80 }, 'bind: 80 is not valid: expected a string or an array of strings'],
     [
       { bind: ['unix:/a', 'unix:///a'] },

@@ -87,6 +87,10 @@ describe('the config file', () => {
       await mistake([], { FASTICORN_CONFIG: 'no.mjs' }),
       `FASTICORN_CONFIG="no.mjs" (the variable for --config): ${nowhere}`,
     );
+    assert.equal(
+      await mistake(['-c', here('no.mjs')]),
+      `-c: "${here('no.mjs')}" is not valid: expected a file, but it does not exist`,
+    );
   });
 
   it('has no say about --help and --version', async () => {
@@ -218,6 +222,23 @@ describe('a relative path', () => {
     assert.equal(
       await mistake(['-b', 'unix:a', '-b', `unix:${here('a')}`]),
       `-b: "unix:a,unix:${here('a')}" is not valid: expected each only once, got "unix:${here('a')}" twice`,
+    );
+  });
+});
+
+describe('a control socket', () => {
+  it('has a path of its own', async () => {
+    for (const [argv, place, of] of [
+      [['-b', 'unix:a', '--control-socket', './a'], '--control-socket: "./a"', `a --bind, ${here('a')}`],
+      [['-b', 'unix:a,unix:a.ctl'], '-b: "unix:a,unix:a.ctl"', `the control socket, ${here('a.ctl')}`],
+    ] as const)
+      assert.equal(
+        await mistake([...argv]),
+        `${place} is not valid: expected another path than that of ${of}`,
+      );
+    assert.equal(
+      (await make(['-b', 'unix:a,unix:a.ctl', '--control-socket', 'off'])).config.controlSocket,
+      'off',
     );
   });
 });

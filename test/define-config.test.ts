@@ -9,7 +9,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { type ConfigFile, load } from '../src/config/load.ts';
-import { rows, type SettingName } from '../src/config/settings.ts';
+import { rows, type SettingName, settings } from '../src/config/settings.ts';
 import { readConfigFile } from '../src/config-file.ts';
 import { type ConfigExport, defineConfig } from '../src/index.ts';
 import { temporaryDirectory } from './support/server.ts';
@@ -199,9 +199,12 @@ describe('the JSON Schema', () => {
       fc.array(fc.constantFrom('unix:/a', ':80', '0', 'x')),
     );
     const names = rows.filter(([, row]) => row.inFile !== false).map(([name]) => name);
+    /** Right in JavaScript only. */
+    const isOctalNumber = (name: SettingName, value: unknown) =>
+      settings[name].kind.isOctal === true && typeof value === 'number' && value !== 0;
     let taken = 0;
     const check = (name: SettingName, value: unknown) => {
-      if (!accepts(name, value)) return;
+      if (!accepts(name, value) || isOctalNumber(name, value)) return;
       taken++;
       assert.ok(validate({ [name]: value }), `${name}: ${JSON.stringify(value)}`);
     };

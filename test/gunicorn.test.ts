@@ -65,7 +65,7 @@ describe('what only Gunicorn has is refused with the reason:', () => {
     ],
     // What has another name here.
     [['--log-file', '-'], 'unknown flag --log-file: did you mean --error-logfile?'],
-    [['--no-control-socket'], 'unknown flag --no-control-socket: did you mean --control-socket?'],
+    [['--no-control-socket'], 'unknown flag --no-control-socket: did you mean --control-socket off?'],
     [['--graceful_timeout=4'], 'unknown flag --graceful_timeout: did you mean --graceful-timeout?'],
   ];
   for (const [argv, message] of cases) it(message, () => assert.equal(mistake(argv), message));
@@ -79,6 +79,7 @@ describe('what only Gunicorn has is refused with the reason:', () => {
     ['wsgi_app', 'unknown key "wsgi_app": did you mean app?'],
     ['keepalive', 'unknown key "keepalive": did you mean keepAlive?'],
     ['max_requests_jitter', 'unknown key "max_requests_jitter": did you mean maxRequestsJitter?'],
+    ['control_socket_disable', 'unknown key "control_socket_disable": did you mean controlSocket: \'off\'?'],
   ];
   for (const [key, message] of keys)
     it(message, () => assert.equal(mistake([], { [key]: 1 }), `a.json:3: ${message}`));

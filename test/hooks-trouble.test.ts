@@ -24,6 +24,30 @@ describe('a hook that', () => {
     assert.equal(await server.stop(), 0);
   });
 
+  it('says nonsense over its channel harms nobody', async (t) => {
+    const nonsense = ['failed', 'done', 'loaded', 'other'].flatMap((type) => [
+      { type },
+      { type, error: null },
+      { type, id: 1, error: 5 },
+      { type, id: 1, error: { stack: 'x' } },
+    ]);
+    const text = noting(
+      `whenReady: (event) => {
+         for (const one of ${JSON.stringify([null, 'text', ...nonsense])}) process.send(one);
+         note(event);
+       }`,
+    );
+    const { start, noted } = scene(t, text);
+    const server = await start();
+    await until(() => noted('whenReady').length === 1, 'whenReady');
+    server.kill('SIGHUP');
+    await until(() => noted('onReload').length === 1, 'the reload');
+    await assertServes(server);
+    assert.deepEqual(errorsOf(server), []);
+    assert.equal(await server.stop(), 0);
+    assert.equal(noted('onExit').length, 1);
+  });
+
   it('leaves a rejected promise behind is reported, and the next ones run', async (t) => {
     const text = noting(`workerReady: () => { setImmediate(() => Promise.reject(new Error('left'))); }`);
     const { start, noted } = scene(t, text);

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn, type Outcome } from './support/command.ts';
-import { app, startServer, temporaryDirectory } from './support/server.ts';
+import { app, CLI, startServer, temporaryDirectory } from './support/server.ts';
 
 /** Tries to serve an app with three workers on a path of its own, which is to be as empty as before. */
 async function start(t: TestContext, spec: string, how = '', args: string[] = []): Promise<Outcome> {
@@ -162,6 +162,36 @@ describe('a command line that cannot be served', () => {
       assert.equal(count(stderr, new RegExp(directory)), 1, 'its path, once');
       assert.equal(existsSync(socket), false);
     }
+  });
+});
+
+describe('A start that fails with --log-level silent', () => {
+  for (const [what, file] of [
+    ['as there is no app', './none.mjs'],
+    ['as its app throws', app('crashing.mjs')],
+  ] as const)
+    it(`says what hides the reason, ${what}`, async (t) => {
+      const directory = temporaryDirectory(t);
+      const flag = join(directory, 'broken');
+      writeFileSync(flag, '');
+      for (const log of [[], ['--error-logfile', join(directory, 'error.log')]]) {
+        const own = ['-b', `unix:${join(directory, 'app.sock')}`, '-w', '1', '--log-level', 'silent'];
+        const options = { cwd: directory, env: { BROKEN_IF: flag } };
+        const { code, stderr } = await fasticorn(t, [...own, ...log, file], options);
+        assert.notEqual(code, 0);
+        assert.equal(
+          stderr,
+          'fasticorn: could not start, and --log-level silent hides why: --check-config says it\n',
+        );
+      }
+    });
+});
+
+describe('What is printed', () => {
+  it('may have no reader any more', () => {
+    const script = '(sleep 0.5; "$0" "$1" --help all; echo "$?" >&2) | true';
+    const { stderr } = spawnSync('sh', ['-c', script, process.execPath, CLI], { encoding: 'utf8' });
+    assert.equal(stderr, '0\n');
   });
 });
 

@@ -5,7 +5,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawnConfigProcess } from '../config-process.ts';
-import type { HookError, HookOrder, HookReport, ServerEvent } from '../events.ts';
+import { type HookError, type HookOrder, isHookReport, type ServerEvent } from '../events.ts';
 import { HOOK_HOST } from '../places.ts';
 
 /** How long the file may take to be loaded, in milliseconds. */
@@ -64,11 +64,11 @@ export class HookProcess {
         if (child.pid === undefined) gone(message);
       });
     });
-    child.on('message', (report: HookReport | null) => {
-      // The file has the channel as well, and may say anything.
-      if (report?.type === 'loaded' && this.#lastId === 0) this.#settle?.();
-      else if (report?.type === 'done' && report.id === this.#lastId) this.#settle?.(report.error);
-      else if (report?.type === 'failed') {
+    child.on('message', (report: unknown) => {
+      if (!isHookReport(report)) return;
+      if (report.type === 'loaded' && this.#lastId === 0) this.#settle?.();
+      else if (report.type === 'done' && report.id === this.#lastId) this.#settle?.(report.error);
+      else if (report.type === 'failed') {
         this.#isGone = true;
         if (this.#settle) this.#settle(report.error);
         else onError(report.error);

@@ -126,16 +126,21 @@ export function namedConfigFile(
 /**
  * Reads the command line, without `node` and the script.
  *
+ * @param fileHasApp whether the config file names the app: then what looks like a flag after `--` is an argument of that.
  * @throws UserError of one line that names the flag or argument and what was expected.
  */
-export function readCommandLine(argv: readonly string[]): CommandLine {
+export function readCommandLine(argv: readonly string[], fileHasApp = false): CommandLine {
   const { args, tokens } = tokenize(argv);
   const line: CommandLine = { args: [], given: new Map() };
   const positionals: string[] = [];
   const flagsOfVerbs = new Map<VerbFlagName, string>();
   let previous: Token | undefined;
   for (const token of tokens) {
-    if (token.kind === 'option-terminator' && positionals.length > 0 && !commandNamed(positionals[0])) {
+    const isForApp =
+      positionals.length > 0
+        ? !commandNamed(positionals[0])
+        : fileHasApp && /^-/.test(args[token.index + 1] ?? '');
+    if (token.kind === 'option-terminator' && isForApp) {
       line.args = args.slice(token.index + 1);
       break;
     }
@@ -215,7 +220,7 @@ function meaningOf({ name, rawName, value }: Flag, typed: string): Meaning {
       throw new UserError(`unknown flag ${shown}, which only Gunicorn has: ${gunicorns.why}`);
     const right = oneDash
       ? `-${typed}`
-      : (flagFor(gunicorns?.ours) ?? flagElsewhere(wrong) ?? nearest(wrong, spellings));
+      : (flagElsewhere(gunicorns) ?? flagElsewhere(counterpartOf(wrong)) ?? nearest(wrong, spellings));
     throw new UserError(
       `unknown flag ${shown}: ${right ? `did you mean ${right}?` : 'see fasticorn --help'}`,
     );
@@ -234,10 +239,10 @@ function flagFor(name: string | undefined): string | undefined {
   return row && `--${row.flag}`;
 }
 
-/** Our flag for what another server has under this name, with an example: `--bind 127.0.0.1:3000`. */
-function flagElsewhere(word: string): string | undefined {
-  const found = counterpartOf(word);
-  return found && [flagFor(found.ours), found.example].filter(Boolean).join(' ');
+/** Our flag for what another server has, with an example: `--bind 127.0.0.1:3000`. */
+function flagElsewhere(theirs: { ours?: string; example?: string } | undefined): string | undefined {
+  const flag = flagFor(theirs?.ours);
+  return flag && [flag, theirs?.example].filter(Boolean).join(' ');
 }
 
 /** Notes the value of a setting: for a list in addition to those before, otherwise in their place. */

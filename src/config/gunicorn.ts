@@ -14,11 +14,13 @@ export type GunicornSetting = {
   | {
       /** The setting, action or hook here that does it; `app` is the argument. */
       ours: SettingName | ActionName | HookName | 'app';
+      /** A value that shows how it is written here, where that is not plain. */
+      example?: string;
       /** In what it differs, for the README. */
       note?: string;
       why?: never;
     }
-  | { why: string; ours?: never }
+  | { why: string; ours?: never; example?: never }
 );
 
 const asynchronous = 'every worker is asynchronous';
@@ -172,6 +174,7 @@ export const gunicornSettings: Readonly<Record<string, GunicornSetting>> = {
   control_socket_disable: {
     flags: ['--no-control-socket'],
     ours: 'controlSocket',
+    example: 'off',
     note: '`--control-socket off`',
   },
   on_starting: { ours: 'onStarting' },

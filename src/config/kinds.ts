@@ -41,6 +41,8 @@ export interface Kind<T> {
   isList?: true;
   /** The value itself looks like a flag: `--node-options --expose-gc`. */
   isFlag?: true;
+  /** Numbers in octal. */
+  isOctal?: true;
 }
 
 /** A kind whose values in a file are of a type that has the same text as on the command line. */
@@ -229,6 +231,7 @@ const octal = (what: string, { digits, example }: { digits: string; example: str
       );
     },
     show: (mode) => `0${mode.toString(8).padStart(3, '0')}`,
+    isOctal: true,
     schema: {
       anyOf: [
         { type: 'string', pattern },
@@ -264,14 +267,15 @@ export const inspectorAddress: Kind<TcpAddress | undefined> = {
   optional: 'HOST:PORT',
   parse(value) {
     const [host, port] = ['127.0.0.1', 9229];
-    if (/^\d+$/.test(value) && value.length > 1) return inspectorAddress.parse(`${host}:${value}`);
+    const typed = /^\d\d+$/.test(value) ? `${host}:${value}` : value;
     try {
-      return onOff.parse(value) ? { kind: 'tcp', host, port } : undefined;
-    } catch {
-      const address = parseAddress(value);
+      return onOff.parse(typed) ? { kind: 'tcp', host, port } : undefined;
+    } catch {}
+    try {
+      const address = parseAddress(typed);
       if (address.kind === 'tcp') return address;
-      throw new Error('expected PORT or HOST:PORT');
-    }
+    } catch {}
+    throw new Error('expected PORT or HOST:PORT');
   },
   accept(value) {
     if (['string', 'number', 'boolean'].includes(typeof value)) return inspectorAddress.parse(String(value));
@@ -357,8 +361,10 @@ export const network: Kind<string> = kind(
 
 function isNetwork(value: string): boolean {
   const [, address = '', bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(value) ?? [];
+  // Without zeros before a number, which some take for octal, and Node refuses.
   const isV4 =
-    /^(\d{1,3})(\.\d{1,3}){3}$/.test(address) && address.split('.').every((byte) => Number(byte) < 256);
+    /^(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}$/.test(address) &&
+    address.split('.').every((byte) => Number(byte) < 256);
   const isV6 = /^[\da-f:.]*:[\da-f:.]*$/i.test(address) && URL.canParse(`http://[${address}]/`);
   return (isV4 || isV6) && Number(bits ?? 0) <= (isV4 ? 32 : 128);
 }
@@ -382,12 +388,10 @@ export const list = <T>(item: Kind<T>, mayBeEmpty = false): Kind<T[]> => {
     parse: (value) => eachOnce(parseAll(value)),
     accept(value) {
       if (typeof value === 'string') return eachOnce(parseAll(value));
-      if (
-        !Array.isArray(value) ||
-        (value.length === 0 && !mayBeEmpty) ||
-        value.some((one) => typeof one !== 'string')
-      )
+      if (!Array.isArray(value) || value.some((one) => typeof one !== 'string'))
         throw new Error('expected a string or an array of strings');
+      if (value.length === 0 && !mayBeEmpty)
+        throw new Error('expected one at least; for the default leave the key out, or make it undefined');
       return eachOnce((value as string[]).flatMap(parseAll));
     },
     show: (values) => values.map(item.show).join(','),

@@ -70,7 +70,7 @@ export function load(
 ): Loaded {
   const wins = winningAction(argv);
   if (wins) return { ...load([], {}, machine), ...wins };
-  const { given, ...line } = readCommandLine(argv);
+  const { given, ...line } = readCommandLine(argv, file !== undefined && Object.hasOwn(file.values, 'app'));
   const sources = new Map([...(file ? readFile(file) : []), ...readEnvironment(env), ...given]);
   const app = line.app ?? (file && appOf(file));
   const appSource = line.app === undefined && file ? placeInFile(originIn(file, 'app')) : 'argument';
@@ -123,13 +123,11 @@ function unknownKey(file: ConfigFile, key: string, names: readonly SettingName[]
       `${place}: unknown key ${JSON.stringify(key)}, which only Gunicorn has: ${gunicorns.why}`,
     );
   const keys = [...names, 'app'];
-  const counterpart = counterpartOf(key);
-  const right =
-    elsewhere?.[0] ??
-    keys.find((one) => one === gunicorns?.ours) ??
-    (counterpart &&
-      [counterpart.ours, counterpart.example && `'${counterpart.example}'`].filter(Boolean).join(': ')) ??
-    nearest(key, keys);
+  const theirs = gunicorns ?? counterpartOf(key);
+  const ours = elsewhere?.[0] ?? keys.find((one) => one === theirs?.ours);
+  const right = ours
+    ? [ours, theirs?.example && `'${theirs.example}'`].filter(Boolean).join(': ')
+    : nearest(key, keys);
   return new UserError(
     `${place}: unknown key ${JSON.stringify(key)}: ${right ? `did you mean ${right}?` : 'see fasticorn --help'}`,
   );

@@ -2,26 +2,28 @@
  * What editors know of a config file: the JSON Schema of the JSON form, and the TypeScript interface that `defineConfig`
  * takes. Both are made from the settings table and written by `npm run generate`. Pure.
  */
-import type { Schema } from './kinds.ts';
+import type { Kind, Schema } from './kinds.ts';
 import { rows, type Setting } from './settings.ts';
 
 /** A key of the file as editors show it. */
 interface Key {
   name: string;
   schema: Schema;
+  /** The same in JSON, which has no octal numbers: there a mode is text. */
+  inJson: Schema;
   description: string;
   /** As it would stand in the file; absent where there is none, or where it is computed. */
   default?: unknown;
 }
 
+const appSchema: Schema = { type: 'string', minLength: 1 };
+
 const app: Key = {
   name: 'app',
-  schema: { type: 'string', minLength: 1 },
+  schema: appSchema,
+  inJson: appSchema,
   description: 'The app, such as ./dist/app.js. An argument on the command line wins over it.',
 };
-
-/** What is said of a value whose placeholder is a unit, if the help of its setting does not say so itself. */
-const units: Readonly<Record<string, string>> = { SECONDS: 'seconds', MIB: 'MiB', BYTES: 'bytes' };
 
 const keys: readonly Key[] = [
   app,
@@ -30,16 +32,16 @@ const keys: readonly Key[] = [
     .map(([name, row]) => ({
       name,
       schema: row.kind.schema,
+      inJson: inJson(row.kind),
       description: descriptionOf(row),
       default: defaultOf(row),
     })),
 ];
 
 function descriptionOf({ help, kind, defaultText }: Setting<unknown>): string {
-  const unit = units[kind.placeholder];
   const parts = [
     help,
-    unit && !help.includes(unit) && `In ${unit}.`,
+    kind.placeholder === 'SECONDS' && !help.includes('seconds') && 'In seconds.',
     defaultText && `Default: ${defaultText}.`,
   ];
   return parts.filter(Boolean).join(' ');
@@ -52,6 +54,12 @@ function defaultOf({ kind, default: value, defaultText }: Setting<unknown>): unk
   return String(value) === text ? value : text;
 }
 
+function inJson({ schema, isOctal }: Kind<unknown>): Schema {
+  return isOctal
+    ? { anyOf: [...schema.anyOf!.filter(({ type }) => type === 'string'), { const: 0 }] }
+    : schema;
+}
+
 /** The JSON Schema of `fasticorn.config.json`, in draft 7, which editors know best. */
 export function jsonSchema(): object {
   return {
@@ -61,9 +69,9 @@ export function jsonSchema(): object {
     properties: {
       $schema: { type: 'string' },
       ...Object.fromEntries(
-        keys.map(({ name, schema, description, default: value }) => [
+        keys.map(({ name, inJson, description, default: value }) => [
           name,
-          { description, ...(value !== undefined && { default: value }), ...schema },
+          { description, ...(value !== undefined && { default: value }), ...inJson },
         ]),
       ),
     },
