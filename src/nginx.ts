@@ -31,7 +31,7 @@ events {
 
 http {
   # The usual "combined" format, then the app's request id, the time in all, and the time in the app
-  # (more than one of those: a worker died, and the request was sent again).
+  # (more than one of those: there was no answer, and the request was sent again).
   log_format app '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
                  '"$http_referer" "$http_user_agent" $request_id $request_time $upstream_response_time';
   # The nginx image links this to standard output.
@@ -53,7 +53,8 @@ ${indented(2, besideServers())}
   keepalive_timeout 65s;
   # The longest request line and header line; Node refuses more than 16 KiB in all (431).
   large_client_header_buffers 4 8k;
-  # The longest body. The app's own limit is usually the stricter (Fastify: 1 MiB, unless told otherwise).
+  # The longest body. The app's own limit is usually the stricter (Fastify: 1 MiB, unless told otherwise), but it answers 413
+  # without reading the body, of which nginx may make a 502: with the app's limit here nginx itself answers, and always 413.
   client_max_body_size 1g;
   # A body up to this size waits in memory, a longer one in a file.
   client_body_buffer_size 64k;
@@ -141,9 +142,13 @@ map $app_upgrade $app_connection {
   default '';
   websocket upgrade;
 }
-# As the client sent it, with its port. HTTP/1.0 needs none, but HTTP/1.1 to the app does.
+# As the client sent it, with its port. HTTP/3 has it elsewhere, and HTTP/1.0 needs none, but HTTP/1.1 to the app does.
 map $http_host $app_host {
   default $http_host;
+  '' $app_host_name;
+}
+map $host $app_host_name {
+  default $host;
   '' localhost;
 }`;
 }
@@ -162,6 +167,11 @@ proxy_set_header X-Forwarded-Proto $scheme;
 proxy_set_header X-Forwarded-Host $app_host;
 proxy_set_header X-Real-IP $remote_addr;
 proxy_set_header Forwarded '';
+proxy_set_header X-Forwarded-Port '';
+proxy_set_header X-Forwarded-Prefix '';
+proxy_set_header X-Forwarded-Server '';
+proxy_set_header X-Forwarded-Ssl '';
+proxy_set_header X-Forwarded-User '';
 # The same id in nginx's log and in the app's.
 proxy_set_header X-Request-ID $request_id;`;
 
@@ -171,7 +181,7 @@ location / {
   proxy_pass http://app_server;
   # One attempt on a connection of the pool.
   proxy_next_upstream off;
-  # The worker died, or nobody listens.
+  # The worker died, nobody listens, or nginx cannot take the answer.
   error_page 502 = @again;
 }
 

@@ -96,6 +96,20 @@ describe('Behind nginx', need('nginx'), () => {
     assert.equal(server.accessLog()[0]?.reqId, request.id);
   });
 
+  it('of what the client says about proxies only what nginx itself says reaches the app', async (t) => {
+    const server = await startServer(t, app('mirror.mjs'));
+    const nginx = await nginxFor(t, { socket: server.socket });
+    const claims = ['For', 'Host', 'Port', 'Prefix', 'Proto', 'Server', 'Ssl', 'User'];
+    const headers = Object.fromEntries(claims.map((name) => [`X-Forwarded-${name}`, 'claimed']));
+    const response = await fetch(`${nginx.url}/`, { headers: { ...headers, Forwarded: 'by=claimed' } });
+    const seen = ((await response.json()) as { headers: Record<string, string> }).headers;
+    assert.doesNotMatch(JSON.stringify(seen), /claimed/);
+    assert.deepEqual(
+      Object.keys(seen).filter((name) => /forwarded/.test(name)),
+      ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'],
+    );
+  });
+
   it('WebSockets and event streams pass', async (t) => {
     const server = await startServer(t, demo);
     const nginx = await nginxFor(t, { socket: server.socket });

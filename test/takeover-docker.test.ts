@@ -131,6 +131,29 @@ describe('in containers', { ...need('docker'), timeout: 600_000 }, () => {
       assert.equal((await inside(old!, 'fasticorn', 'status')).code, 0);
     });
 
+    it('that serves before the old one has finished stays, and the next one is deployed all the same', async () => {
+      const [old] = await containers();
+      const slow = fetchFrom({ port }, '/token/slow?delay=25000');
+      await until(
+        async () => /1 /.test((await inside(old!, 'fasticorn', 'status')).said),
+        'the request to arrive',
+      );
+      write(appOf('early'));
+      await assert.rejects(deploy({ DEPLOY_TIMEOUT: '15' }), ({ code, stderr }) => {
+        assert.match(stderr, /The new image serves, but the old one has not ended by itself/);
+        return code === 1;
+      });
+      assert.equal(await version(), 'early');
+      assert.equal((await slow).body, 'token slow');
+      assert.equal(await docker('wait', old!), '0');
+      // As after a deploy that was interrupted, the old one is there, and would start again.
+      assert.equal((await containers()).length, 2);
+      write(appOf('next'));
+      await deploy();
+      assert.equal(await version(), 'next');
+      assert.equal((await containers()).length, 1);
+    });
+
     it('is healthy only when it serves, and the old one only as long as it does', async () => {
       const [old] = await containers();
       // Boots when the test says so, over the volume that both have.
