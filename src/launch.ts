@@ -3,7 +3,7 @@
  * anything is started, by asking a Node that runs nothing of the app's. Starting workers is the arbiter's business.
  */
 import { execFile } from 'node:child_process';
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { findApp } from './app-file.ts';
 import { type CacheUser, compileCache } from './compile-cache.ts';
@@ -13,6 +13,7 @@ import { invalid } from './config/origin.ts';
 import type { Machine, SettingName } from './config/settings.ts';
 import { UserError } from './errors.ts';
 import { heapLimit, heapNote } from './heap.ts';
+import { OURS, WORKER } from './places.ts';
 import { isTypeScript, type TypeScriptLoading, typeScriptLoading } from './typescript.ts';
 import { type Environment, readEnvFiles, workerEnv } from './worker-env.ts';
 
@@ -48,12 +49,17 @@ type RunAs = (
 /**
  * Decides how the workers of a generation are started.
  *
- * @throws UserError of one line if a module, a file or a flag is not there, or nothing runs the app's TypeScript.
+ * @throws UserError of one line if a module, a file or a flag is not there, nothing runs the app's TypeScript, or we have
+ * been removed since we were started.
  */
 export async function prepareLaunch(
   loaded: Loaded,
   { env: ownEnv, execArgv, machine, runAs, cacheUser }: Surroundings,
 ): Promise<Launch> {
+  if (!existsSync(WORKER))
+    throw new UserError(
+      `fasticorn itself is gone from ${OURS}, where this server was started: put it back, or upgrade or restart the server`,
+    );
   const { config } = loaded;
   const directory = config.chdir ?? '.';
   const file = fileOf(loaded.app, directory);

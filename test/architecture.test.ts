@@ -70,6 +70,7 @@ const allowed: Record<string, string[]> = {
     'compile-cache.ts',
     'errors.ts',
     'heap.ts',
+    'places.ts',
     'typescript.ts',
     'worker-env.ts',
   ],

@@ -3,14 +3,25 @@
  * nothing has changed but that the reason is known.
  */
 import assert from 'node:assert/strict';
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Outcome } from './support/command.ts';
+import { settled } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { load } from './support/load.ts';
 import { RawConnection } from './support/raw.ts';
-import { isRunning, namesOf, type Server, temporaryDirectory, until } from './support/server.ts';
+import { CLI, isRunning, namesOf, Server, temporaryDirectory, until } from './support/server.ts';
 import { FILE_DECIDES, Site, versionApp } from './support/site.ts';
 
 /** A site whose first version serves. */
@@ -443,5 +454,31 @@ describe('during a reload', () => {
     site.deploy('three');
     succeeded(await site.ask('reload'));
     await site.serves('three');
+  });
+});
+
+describe('a server whose own files were removed, with the release that they came with', () => {
+  it('says so at a reload, and serves on', async (t) => {
+    const site = new Site(t);
+    site.deploy('one');
+    const release = join(site.directory, 'release');
+    cpSync(dirname(CLI), join(release, 'dist'), { recursive: true });
+    for (const name of ['package.json', 'node_modules'])
+      symlinkSync(join(dirname(CLI), '..', name), join(release, name));
+    const args = [join(release, 'dist/cli.js'), '-b', `unix:${site.socket}`, '-w', '1', './app.mjs'];
+    const child = spawn(process.execPath, args, { cwd: site.directory, stdio: ['ignore', 'pipe', 'pipe'] });
+    t.after(() => child.kill('SIGKILL'));
+    const server = new Server(child, site.socket);
+    await until(() => existsSync(site.control), 'the server');
+    await settled(site, 1);
+    rmSync(release, { recursive: true });
+    const { code, stderr } = await site.ask('reload');
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^fasticorn: reload failed: fasticorn itself is gone from \S+\/release\/dist\/, .*\n$/,
+    );
+    assert.equal(await site.version(), 'one');
+    assert.equal(await server.stop(), 0);
   });
 });
