@@ -100,6 +100,12 @@ describe('It takes turns for each connection that is accepted by', () => {
     });
   }
 
+  it('nobody, where the app has closed its server', async (t) => {
+    const server = createHttp();
+    server.once('listening', () => server.close());
+    await countAccepted(t, server, { port: 0 }, () => !server.listening);
+  });
+
   it('the server itself, and not for what another one hands over', async (t) => {
     const server = createHttp();
     const accepted = await countAccepted(t, server, { host: '127.0.0.1', port: 0 });
@@ -140,11 +146,16 @@ describe('Of a server', () => {
 });
 
 /** Has a server listen and take turns; returns what tells how often it has done so. */
-async function countAccepted(t: TestContext, server: net.Server, where: net.ListenOptions) {
+async function countAccepted(
+  t: TestContext,
+  server: net.Server,
+  where: net.ListenOptions,
+  isReady = () => server.listening,
+) {
   let accepted = 0;
   server.listen(where);
   t.after(() => server.close());
-  await until(() => server.listening, 'the server');
+  await until(isReady, 'the server');
   takeTurns(server, { onAccepted: () => accepted++ });
   return () => accepted;
 }

@@ -49,10 +49,16 @@ export class Turns {
   }
 }
 
+interface Handle {
+  onconnection(...args: unknown[]): void;
+}
+
 /** Has a server that listens take turns with those of other workers. */
 export function takeTurns(server: Server, turns: Pick<Turns, 'onAccepted'>): void {
   // Private. The event `connection` tells as well of connections that another server has handed over, or long before.
-  const { _handle: handle } = server as unknown as { _handle: { onconnection(...args: unknown[]): void } };
+  const { _handle: handle } = server as unknown as { _handle: Handle | null };
+  // An app may have closed it by now.
+  if (!handle) return;
   const { onconnection } = handle;
   handle.onconnection = function (...args) {
     onconnection.apply(this, args);
