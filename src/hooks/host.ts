@@ -9,11 +9,13 @@ import type { HookError, HookOrder, HookReport } from '../events.ts';
 /** How long a hook may go on without an arbiter, in milliseconds. */
 const ORPHANED = 10_000;
 
-/** Runs in a thread of its own, as a hook that never returns keeps the process from noticing anything. */
+/**
+ * Runs in a thread of its own, as a hook that never returns keeps the process from noticing anything. The thread may begin
+ * only when the arbiter is gone.
+ */
 const WATCH = `
-const { ppid } = process;
 setInterval(() => {
-  if (process.ppid !== ppid) setTimeout(() => process.kill(process.pid, 'SIGKILL'), ${ORPHANED});
+  if (process.ppid !== ${process.ppid}) setTimeout(() => process.kill(process.pid, 'SIGKILL'), ${ORPHANED});
 }, 1000);
 `;
 
