@@ -40,13 +40,14 @@ function find(spec: AppSpec, directory: string): AppFile {
   const whole = findModule(spec, directory);
   if (whole) return { file: whole, exportName: undefined };
   const colon = spec.lastIndexOf(':');
-  const file = colon > 0 ? findModule(spec.slice(0, colon), directory) : undefined;
+  const name = colon > 0 ? spec.slice(0, colon) : spec;
+  const file = name === spec ? undefined : findModule(name, directory);
   const exportName = spec.slice(colon + 1);
   // The default export is what is meant without a name.
   if (file) return { file, exportName: ['', 'default'].includes(exportName) ? undefined : exportName };
   const hint =
     emptyDirectory(resolve(directory, spec)) ??
-    (colon > 0 ? emptyDirectory(resolve(directory, spec.slice(0, colon))) : undefined) ??
+    emptyDirectory(resolve(directory, name)) ??
     'give it as ./app.mjs or ./app.mjs:export';
   throw new UserError(
     `${spec}: there is no such file or package, seen from ${directory}; ${hint}`,

@@ -89,17 +89,16 @@ export async function readConfigFile(path: string, options: ReadOptions): Promis
   }
   if ('mistake' in answer) throw new UserError(`${path}: ${answer.mistake}`);
   if ('key' in answer) throw oddity(answer.key, `is ${answer.type}: ${expectedAt(answer)}`);
-  const place = placeOf(answer.stack, path, file);
-  throw new UserError(`${place}: ${onOneLine(answer, file)}${remedy(answer, place)}`);
+  const { place, culprit } = placeOf(answer.stack, path, file);
+  throw new UserError(`${place}: ${onOneLine(answer, file)}${remedy(answer, culprit)}`);
 }
 
 /** What to do about `export` in a file that is CommonJS by its package.json, as `npm init` makes them. */
-function remedy({ name, message }: { name: string; message: string }, place: string): string {
+function remedy({ name, message }: { name: string; message: string }, culprit: string): string {
   const isModule = /^(Unexpected token 'export'|Cannot use import statement outside a module)/.test(message);
   if (name !== 'SyntaxError' || !isModule) return '';
-  const wrong = place.replace(/^.*: |:\d+$/g, '');
-  const right = wrong.replace(/\.(js|cjs|ts)$/, (end) => (end === '.ts' ? '.mts' : '.mjs'));
-  return right === wrong ? '' : ` (the file counts as CommonJS; an ES module has the name ${right})`;
+  const right = culprit.replace(/\.(js|cjs|ts)$/, (end) => (end === '.ts' ? '.mts' : '.mjs'));
+  return right === culprit ? '' : ` (the file counts as CommonJS; an ES module has the name ${right})`;
 }
 
 /** What would be right in the place of something odd. */
@@ -171,7 +170,7 @@ function hasWrongToken(source: string): boolean {
 const PROGRAM = `
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
-import { inspect } from 'node:util';
+import { formatWithOptions } from 'node:util';
 
 const hookNames = ${JSON.stringify(hookNames)};
 const file = process.argv[1];
@@ -190,7 +189,7 @@ function fail(error) {
     const options = { encoding: 'utf8', timeout: 3000, stdio: ['ignore', 'ignore', 'pipe'] };
     stack = spawnSync(process.execPath, [file], options).stderr + stack;
   }
-  const said = error?.message ?? (typeof error === 'string' ? error : inspect(error, { breakLength: Infinity }));
+  const said = error?.message ?? formatWithOptions({ breakLength: Infinity }, error);
   answer({ name: String(error?.name ?? 'Error'), message: String(said), stack });
 }
 
@@ -296,13 +295,15 @@ function answerIn(text: string): Answer | undefined {
   }
 }
 
-/** The place of an error: the line of the config file if the stack has one, else also that of another file. */
-function placeOf(stack: string, path: string, file: string): string {
+/** The place of an error, and its file: the line of the config file if the stack has one, else also that of another file. */
+function placeOf(stack: string, path: string, file: string): { place: string; culprit: string } {
   const names = [pathToFileURL(file).href, file].map(escaped);
   const line = new RegExp(`(?:${names.join('|')}):(\\d+)`).exec(stack)?.[1];
-  if (line !== undefined) return `${path}:${line}`;
-  const elsewhere = /(?:file:\/\/)?(\/[^\s()]+:\d+)(?=[:\s)])/.exec(stack.replace(/\(?node:\S+/g, ''))?.[1];
-  return elsewhere === undefined ? path : `${path}: ${elsewhere}`;
+  if (line !== undefined) return { place: `${path}:${line}`, culprit: path };
+  const elsewhere = /(?:file:\/\/)?(\/[^\s()]+):(\d+)(?=[:\s)])/.exec(stack.replace(/\(?node:\S+/g, ''));
+  if (!elsewhere) return { place: path, culprit: path };
+  const [, culprit = '', at] = elsewhere;
+  return { place: `${path}: ${culprit}:${at}`, culprit };
 }
 
 function escaped(path: string): string {

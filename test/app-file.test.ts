@@ -63,16 +63,6 @@ describe('the app', () => {
     assert.equal(findApp('.', directory).file, join(directory, 'lib/start.js'));
   });
 
-  it('is said to be unbuilt, also where an export is named', (t) => {
-    const directory = site(t);
-    mkdirSync(join(directory, 'bare'));
-    writeFileSync(join(directory, 'bare/package.json'), '{"main":"dist/app.js"}');
-    assert.throws(
-      () => findApp('./bare:build', directory),
-      /names dist\/app.js, which is not there: build it/,
-    );
-  });
-
   for (const [name, manifest, hint] of [
     [
       'unbuilt',
@@ -90,10 +80,11 @@ describe('the app', () => {
       const directory = site(t);
       mkdirSync(join(directory, name));
       writeFileSync(join(directory, name, 'package.json'), manifest);
-      assert.throws(
-        () => findApp(`./${name}`, directory),
-        (error: Error) => error instanceof UserError && error.message.includes(hint),
-      );
+      for (const spec of [`./${name}`, `./${name}:build`])
+        assert.throws(
+          () => findApp(spec, directory),
+          (error: Error) => error instanceof UserError && error.message.includes(hint),
+        );
     });
   }
 

@@ -135,12 +135,10 @@ export function readCommandLine(argv: readonly string[], fileHasApp = false): Co
   const positionals: string[] = [];
   const flagsOfVerbs = new Map<VerbFlagName, string>();
   let previous: Token | undefined;
+  const isForApp = (next = '') =>
+    positionals.length > 0 ? !commandNamed(positionals[0]) : fileHasApp && next.startsWith('-');
   for (const token of tokens) {
-    const isForApp =
-      positionals.length > 0
-        ? !commandNamed(positionals[0])
-        : fileHasApp && /^-/.test(args[token.index + 1] ?? '');
-    if (token.kind === 'option-terminator' && isForApp) {
+    if (token.kind === 'option-terminator' && isForApp(args[token.index + 1])) {
       line.args = args.slice(token.index + 1);
       break;
     }

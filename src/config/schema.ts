@@ -2,26 +2,23 @@
  * What editors know of a config file: the JSON Schema of the JSON form, and the TypeScript interface that `defineConfig`
  * takes. Both are made from the settings table and written by `npm run generate`. Pure.
  */
-import type { Kind, Schema } from './kinds.ts';
+import type { Schema } from './kinds.ts';
 import { rows, type Setting } from './settings.ts';
 
 /** A key of the file as editors show it. */
 interface Key {
   name: string;
   schema: Schema;
-  /** The same in JSON, which has no octal numbers: there a mode is text. */
-  inJson: Schema;
+  /** Whether numbers are meant in octal. */
+  isOctal?: boolean | undefined;
   description: string;
   /** As it would stand in the file; absent where there is none, or where it is computed. */
   default?: unknown;
 }
 
-const appSchema: Schema = { type: 'string', minLength: 1 };
-
 const app: Key = {
   name: 'app',
-  schema: appSchema,
-  inJson: appSchema,
+  schema: { type: 'string', minLength: 1 },
   description: 'The app, such as ./dist/app.js. An argument on the command line wins over it.',
 };
 
@@ -32,7 +29,7 @@ const keys: readonly Key[] = [
     .map(([name, row]) => ({
       name,
       schema: row.kind.schema,
-      inJson: inJson(row.kind),
+      isOctal: row.kind.isOctal,
       description: descriptionOf(row),
       default: defaultOf(row),
     })),
@@ -54,10 +51,9 @@ function defaultOf({ kind, default: value, defaultText }: Setting<unknown>): unk
   return String(value) === text ? value : text;
 }
 
-function inJson({ schema, isOctal }: Kind<unknown>): Schema {
-  return isOctal
-    ? { anyOf: [...schema.anyOf!.filter(({ type }) => type === 'string'), { const: 0 }] }
-    : schema;
+/** JSON has no octal numbers: there a mode is text, or 0. */
+function asText({ anyOf = [] }: Schema): Schema {
+  return { anyOf: [...anyOf.filter(({ type }) => type === 'string'), { const: 0 }] };
 }
 
 /** The JSON Schema of `fasticorn.config.json`, in draft 7, which editors know best. */
@@ -69,9 +65,13 @@ export function jsonSchema(): object {
     properties: {
       $schema: { type: 'string' },
       ...Object.fromEntries(
-        keys.map(({ name, inJson, description, default: value }) => [
+        keys.map(({ name, schema, isOctal, description, default: value }) => [
           name,
-          { description, ...(value !== undefined && { default: value }), ...inJson },
+          {
+            description,
+            ...(value !== undefined && { default: value }),
+            ...(isOctal ? asText(schema) : schema),
+          },
         ]),
       ),
     },

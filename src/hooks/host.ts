@@ -2,7 +2,7 @@
  * What runs in the process of the hooks: loads the config file once, and runs the hook of each event that the arbiter
  * sends. Knows no queue and no limits of time, which are the arbiter's: see `arbiter/hook-process.ts`.
  */
-import { inspect } from 'node:util';
+import { formatWithOptions } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import type { HookError, HookOrder, HookReport } from '../events.ts';
 
@@ -70,7 +70,6 @@ function say(report: HookReport, then: () => void = () => {}): void {
 /** Anything may be thrown. */
 function told(thrown: unknown): HookError {
   const { message, stack } = Object(thrown) as { message?: unknown; stack?: unknown };
-  const said = [message, thrown].find((one) => typeof one === 'string');
-  const text = said === undefined ? inspect(thrown, { breakLength: Infinity }) : String(said);
+  const text = typeof message === 'string' ? message : formatWithOptions({ breakLength: Infinity }, thrown);
   return { message: text, stack: typeof stack === 'string' ? stack : text };
 }

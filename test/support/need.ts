@@ -7,38 +7,23 @@ import { spawnSync } from 'node:child_process';
 const works = (command: string, ...args: string[]): boolean =>
   spawnSync(command, args, { stdio: 'ignore', timeout: 30_000 }).status === 0;
 
+/** A command of a package of Debian, which runs with these arguments where it is there. */
+const inDebian = (command: string, fromPackage: string, ...args: string[]) => ({
+  present: () => works(command, ...args),
+  how: `install ${command} (Debian: apt-get install ${fromPackage})`,
+});
+
 const tools = {
-  curl: {
-    present: () => works('curl', '--version'),
-    how: 'install curl (Debian: apt-get install curl)',
-  },
-  perl: {
-    present: () => works('perl', '-MIO::Socket::UNIX', '-e', '1'),
-    how: 'install perl (Debian: apt-get install perl-base)',
-  },
-  ps: {
-    present: () => works('ps', '--version'),
-    how: 'install ps (Debian: apt-get install procps)',
-  },
-  ss: {
-    present: () => works('ss', '-V'),
-    how: 'install ss (Debian: apt-get install iproute2)',
-  },
-  script: {
-    present: () => works('script', '--version'),
-    how: 'install script (Debian: apt-get install bsdutils)',
-  },
-  'systemd-socket-activate': {
-    present: () => works('systemd-socket-activate', '--version'),
-    how: 'install it (Debian: apt-get install systemd)',
-  },
+  curl: inDebian('curl', 'curl', '--version'),
+  h2load: inDebian('h2load', 'nghttp2-client', '--version'),
+  perl: inDebian('perl', 'perl-base', '-MIO::Socket::UNIX', '-e', '1'),
+  ps: inDebian('ps', 'procps', '--version'),
+  script: inDebian('script', 'bsdutils', '--version'),
+  ss: inDebian('ss', 'iproute2', '-V'),
+  'systemd-socket-activate': inDebian('systemd-socket-activate', 'systemd', '--version'),
   nginx: {
     present: () => works('nginx', '-v'),
     how: 'install nginx 1.22 or newer (Debian: apt-get install nginx)',
-  },
-  h2load: {
-    present: () => works('h2load', '--version'),
-    how: 'install h2load (Debian: apt-get install nghttp2-client)',
   },
   docker: {
     present: () => works('docker', 'compose', 'version') && works('docker', 'info'),
