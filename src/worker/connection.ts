@@ -65,8 +65,8 @@ export function isUnused({ isReused, pending, socket, seenBytes }: Connection): 
 
 /**
  * Has a response close its connection, if nothing speaks against it when its head is written: a pipelined request
- * that waits behind it, or a body that is still arriving, since closing with unread bytes would reset the connection
- * under the answer. Such a connection is ended when it is idle.
+ * that waits behind it, or a body that is still arriving, for the rest of which it would have
+ * little time. Such a connection is ended when it is idle.
  */
 export function makeLast(connection: Connection, exchange: Exchange): void {
   if (connection.session) return;

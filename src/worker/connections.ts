@@ -23,6 +23,7 @@ import {
 import type { Entrance } from './entrance.ts';
 import { streamOf } from './http2-stream.ts';
 import { announceKeepAlive, dropTimeout, isKeepAliveOurs, restoreTimeout } from './keep-alive.ts';
+import { lingerAtEnd } from './linger.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent, rawOf } from './peers.ts';
 import { comesWithResponse, TUNNELS } from './request-events.ts';
@@ -80,6 +81,7 @@ export class Connections {
       server.prependListener('connection', (raw: Socket) => this.#add(raw, undefined, true));
     server.prependListener(arrival, (socket: Socket) => {
       newest = this.#add(socket, server);
+      lingerAtEnd(newest);
     });
     // Emitted while the event above is, for a connection that speaks HTTP/2.
     server.on('session', (session: Http2Session) => {

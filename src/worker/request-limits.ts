@@ -7,7 +7,6 @@ import type { Duplex } from 'node:stream';
 import type { Config } from '../config/settings.ts';
 import { http } from '../http.ts';
 import { streamOf } from './http2-stream.ts';
-import { lingerAtEnd } from './linger.ts';
 import { comesWithResponse, TUNNELS } from './request-events.ts';
 
 /** Bytes and numbers; 0 for none. */
@@ -62,7 +61,6 @@ function refusal(request: IncomingMessage, limits: RequestLimits, most: number):
 function refuse(request: IncomingMessage, response: ServerResponse, status: number): void {
   const body = bodyFor(status);
   const isStream = streamOf(request) !== undefined;
-  if (!isStream) lingerAtEnd(request);
   response.writeHead(status, {
     'Content-Type': 'application/json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),

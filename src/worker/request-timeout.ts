@@ -7,7 +7,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
 import type { Connections } from './connections.ts';
 import { streamOf } from './http2-stream.ts';
-import { lingerAtEnd } from './linger.ts';
 
 export interface RequestTimeout {
   connections: Connections;
@@ -45,7 +44,6 @@ function giveUp(request: IncomingMessage, response: ServerResponse, message: str
   const isStream = streamOf(request) !== undefined;
   if (!response.headersSent && socket.writable) {
     try {
-      if (!isStream) lingerAtEnd(request);
       answer(response, message, isStream);
       return 'answered 503';
     } catch {
