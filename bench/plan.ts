@@ -42,6 +42,10 @@ const ALONE = { workers: 1 } as const;
 /** Who stands for its kind where all would be too many. */
 const FEW = ['fasticorn', 'bare-fastify', 'bare-http', 'gunicorn-uvicorn'];
 const PAIR = ['fasticorn', 'bare-fastify'];
+const MIXED = ['fasticorn', 'bare-fastify', ...CLUSTER, 'pm2', 'gunicorn-uvicorn'];
+
+/** Where a request takes 1 ms on average: two workers are busy for 40 % of the time. */
+const BURNING = { workload: 'mixed', rate: 800, connections: 32 } as const;
 
 /** Of a load. */
 const loaded = {
@@ -103,8 +107,8 @@ export const experiments: readonly Experiment[] = [
     id: 'overhead',
     title: 'What fasticorn and its access log cost',
     // A round for each start.
-    rounds: 6,
-    starts: 6,
+    rounds: 5,
+    starts: 5,
     seconds: 1.4,
     warmUp: 2.8,
     entries: rows([
@@ -155,14 +159,20 @@ export const experiments: readonly Experiment[] = [
     id: 'mixed',
     title: 'Tail latency where 5 % of requests burn 20 ms of CPU',
     layout: 'together',
-    // A request takes 1 ms on average: the workers are busy for 40 % of the time.
-    entries: rows(['fasticorn', 'bare-fastify', ...CLUSTER, 'pm2', 'gunicorn-uvicorn'], {
-      workload: 'mixed',
-      rate: 800,
-      connections: 32,
-    }),
+    entries: rows(MIXED, BURNING),
     main: 'p99',
+    rounds: 4,
     // Of 5 % at random there are to be some.
+    seconds: 4,
+  },
+  {
+    ...loaded,
+    id: 'mixed-close',
+    title: 'The same behind nginx with a connection for each request',
+    layout: 'together',
+    entries: rows(MIXED, { ...BURNING, path: 'nginx-close' }),
+    main: 'p99',
+    rounds: 4,
     seconds: 4,
   },
   {
