@@ -168,7 +168,7 @@ export const experiments: readonly Experiment[] = [
   {
     ...loaded,
     id: 'mixed-close',
-    title: 'The same behind nginx with a connection for each request',
+    title: 'Tail latency of the same behind nginx with a connection for each request',
     layout: 'together',
     entries: rows(MIXED, { ...BURNING, path: 'nginx-close' }),
     main: 'p99',

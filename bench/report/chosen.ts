@@ -55,6 +55,13 @@ export const tables: readonly ChosenTable[] = [
     ],
   },
   {
+    title: 'p99 where 5 % of requests burn 20 ms of CPU',
+    columns: [
+      { experiment: 'mixed', metric: 'p99', title: 'straight' },
+      { experiment: 'mixed-close', metric: 'p99', title: 'nginx without a pool' },
+    ],
+  },
+  {
     title: 'Start, rest and reload',
     columns: [
       { experiment: 'startup', metric: 'answer', title: 'first answer after' },
@@ -77,6 +84,7 @@ export interface ChosenChart {
 export const charts: readonly ChosenChart[] = [
   { experiment: 'hello', inReadme: true },
   { experiment: 'nginx', inReadme: true },
+  { experiment: 'mixed-close', inReadme: false },
   { experiment: 'mixed', inReadme: false },
   {
     experiment: 'connections',
