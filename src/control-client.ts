@@ -8,8 +8,8 @@ import type { Outcome } from './commands.ts';
 import { errorCode, UserError } from './errors.ts';
 import { http } from './http.ts';
 
-/** How long a server may take to say who it is, in milliseconds. */
-const WHO_LIMIT = 10_000;
+/** How long a server may take to say who it is, or whether it leaves its path to us, in milliseconds. */
+const LIMIT = 10_000;
 
 /** What the server said. */
 export interface Answer {
@@ -53,7 +53,7 @@ export async function ask(
  * @throws UserError if it does not answer within ten seconds, or is not one of ours.
  */
 export async function askWho(path: string): Promise<{ pid: number; addresses: string[] }> {
-  const signal = AbortSignal.timeout(WHO_LIMIT);
+  const signal = AbortSignal.timeout(LIMIT);
   try {
     const { body } = await ask(path, 'GET', '/status', { signal });
     const { arbiter, sockets } = (body ?? {}) as {
@@ -63,9 +63,7 @@ export async function askWho(path: string): Promise<{ pid: number; addresses: st
     if (typeof arbiter?.pid !== 'number' || !Array.isArray(sockets)) throw new SyntaxError('not a status');
     return { pid: arbiter.pid, addresses: sockets.map(({ address }) => address) };
   } catch (error) {
-    throw signal.aborted
-      ? new UserError(`${path}: the server does not answer`)
-      : explained(path, error as Error);
+    throw signal.aborted ? silent(path) : explained(path, error as Error);
   }
 }
 
@@ -73,11 +71,14 @@ export async function askWho(path: string): Promise<{ pid: number; addresses: st
  * Asks the server to leave the path of its socket to us.
  *
  * @returns once it no longer guards the path; it stays so until the path is released, or this process ends.
- * @throws UserError if it refuses, with its reason, or cannot be asked.
+ * @throws UserError if it refuses, with its reason, cannot be asked, or does not answer within ten seconds.
  */
 export async function askToYield(path: string): Promise<YieldedPath> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), LIMIT);
+  const { signal } = limit;
   try {
-    const { response, end } = await send(path, 'POST', '/yield');
+    const { response, end } = await send(path, 'POST', '/yield', { signal });
     const { ok, message } = outcomeIn(await firstLine(response));
     if (!ok) throw new UserError(`${path}: ${message}`);
     return {
@@ -87,7 +88,9 @@ export async function askToYield(path: string): Promise<YieldedPath> {
       release: end,
     };
   } catch (error) {
-    throw explained(path, error as Error);
+    throw signal.aborted ? silent(path) : explained(path, error as Error);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -139,6 +142,8 @@ const REASONS: Record<string, (path: string) => string> = {
   ECONNRESET: (path) => `${path}: the server went away before it answered`,
   EPIPE: (path) => `${path}: the server went away before it answered`,
 };
+
+const silent = (path: string) => new UserError(`${path}: the server does not answer`);
 
 function explained(path: string, error: Error): Error {
   if (error instanceof UserError || error.name === 'AbortError') return error;

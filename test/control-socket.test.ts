@@ -672,6 +672,24 @@ describe('asking is refused in one line', () => {
     await refuses(ask(path, 'GET', '/status'), /does not take any more connections \(EAGAIN\)/);
   });
 
+  it('where the server says nothing for ten seconds', async (t) => {
+    const path = socketIn(t);
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => sockets.add(socket)).listen(path);
+    t.after(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    await once(server, 'listening');
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const asking = askToYield(path);
+    await once(server, 'connection');
+    t.mock.timers.tick(9_999);
+    assert.equal(await Promise.race([asking, 'still waiting']), 'still waiting');
+    t.mock.timers.tick(1);
+    await refuses(asking, /^\S+: the server does not answer$/);
+  });
+
   it('not if it is the one who asks that gives up', async (t) => {
     const { face, path } = await start(t);
     face.outcome = new Promise(() => {});
