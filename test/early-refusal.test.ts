@@ -4,11 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import http from 'node:http';
+import http, { type RequestListener, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import * as tls from 'node:tls';
 import { fetch } from 'undici';
 import { Connections } from '../src/worker/connections.ts';
@@ -74,27 +76,114 @@ describe('A refusal before the whole request has come', () => {
       }
     }
   });
+});
 
-  it('does not keep a connection that goes on sending for ever', async (t) => {
+describe('An app that answers before the whole request has come', () => {
+  const HEAD = `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${1e12}\r\n\r\n`;
+
+  /** Has a server listen, and sends it the beginning of a request; the client does not end its side by itself. */
+  async function begin(t: TestContext, handler: RequestListener, start = `${HEAD}the beginning`) {
+    const server = http.createServer(handler);
+    const sockets: Socket[] = [];
+    server.on('connection', (socket) => sockets.push(socket));
     const connections = new Connections();
-    const server = http.createServer((_request, response) =>
-      response.writeHead(413, { connection: 'close' }).end(),
-    );
     connections.watch(server);
     const socketPath = join(temporaryDirectory(t), 'app.sock');
     server.listen(socketPath);
     await once(server, 'listening');
-    const socket = connect({ path: socketPath, allowHalfOpen: true }).on('error', () => {});
-    const more = setInterval(() => socket.writableLength < 1e6 && socket.write(BODY), 1);
+    const client = connect({ path: socketPath, allowHalfOpen: true }).on('error', () => {});
     afterwards(t, () => {
-      clearInterval(more);
-      socket.destroy();
+      client.destroy();
       server.close();
       connections.destroyAll();
     });
-    socket.write('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n');
-    const [answer] = await once(socket.setEncoding('latin1'), 'data');
+    client.write(start);
+    const [answer] = await once(client.setEncoding('latin1'), 'data');
     assert.match(answer, /^HTTP\/1\.1 413 /);
+    return { server, connections, client, socket: sockets[0]! };
+  }
+
+  const refuse = (response: ServerResponse) => response.writeHead(413, { connection: 'close' }).end();
+
+  it('may be reading it: it gets neither the rest, nor an end, nor an error', async (t) => {
+    let outcome: unknown = 'none';
+    const set = (what: unknown) => {
+      outcome = what;
+    };
+    const { connections, client } = await begin(t, (request, response) => {
+      text(request).then(set, set);
+      refuse(response);
+    });
+    client.end('and more');
+    await until(() => connections.size === 0, 'the end of the connection');
+    await turn();
+    assert.equal(outcome, 'none');
+  });
+
+  it('hears of no error of its client, who may go or end its side', async (t) => {
+    const errors: Error[] = [];
+    for (const leave of ['end', 'destroy'] as const) {
+      const { server, connections, client } = await begin(t, (_request, response) => refuse(response));
+      server.on('clientError', (error) => errors.push(error));
+      client[leave]();
+      await until(() => connections.size === 0, 'the end of the connection');
+    }
+    assert.deepEqual(errors, []);
+  });
+
+  it('may end the connection itself after its answer', async (t) => {
+    const { connections, client } = await begin(t, (request, response) => {
+      response.once('close', () => setImmediate(() => request.socket.destroySoon()));
+      response.writeHead(413).end();
+    });
+    await once(client, 'end');
+    client.write(BODY);
+    await new Promise<void>((resolve) => client.end(() => resolve()));
+    await until(() => connections.size === 0, 'the end of the connection');
+    assert.equal(client.errored, null);
+  });
+
+  it('has a connection closed at once when the request is complete by then', async (t) => {
+    const whole = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody';
+    let closed: Promise<unknown> | undefined;
+    const { connections } = await begin(
+      t,
+      (request, response) => {
+        // There is no other end than that which needs no time.
+        t.mock.timers.enable({ apis: ['setTimeout'] });
+        closed = once(request.socket, 'close');
+        // Between the body and its end, in which Node lets this run.
+        process.nextTick(() => refuse(response));
+      },
+      whole,
+    );
+    await closed;
+    assert.equal(connections.size, 0);
+  });
+
+  it('may have handed the server a stream that knows no such end', async (t) => {
+    const { server } = await begin(t, (_request, response) => refuse(response));
+    let received = '';
+    const stream = new Duplex({
+      read() {},
+      write(chunk, _encoding, done) {
+        received += chunk;
+        done();
+      },
+    });
+    server.emit('connection', stream);
+    stream.push('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await until(() => received !== '', 'the answer');
+    assert.match(received, /^HTTP\/1\.1 413 /);
+    stream.destroy();
+  });
+
+  it('is not kept from ending: the connection is not busy, and is cut if it goes on sending for ever', async (t) => {
+    const { connections, client, socket } = await begin(t, (_request, response) => refuse(response));
+    const more = setInterval(() => client.writableLength < 1e6 && client.write(BODY), 1);
+    afterwards(t, () => clearInterval(more));
+    await until(() => socket.bytesRead > 2 * BODY.length, 'more to arrive');
+    assert.deepEqual([connections.size, connections.busy], [1, 0]);
     await until(() => connections.size === 0, 'the end of the connection');
   });
 });

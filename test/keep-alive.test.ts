@@ -251,6 +251,7 @@ describe('Looking at connections', () => {
     connection.get('/');
     connection.get('/', 'Connection: Upgrade\r\nUpgrade: other\r\n');
     await until(() => connection.received.includes('late') && connection.received.includes(' 101 '), 'both');
+    assert.equal(watched.connections.busy, 1);
     await untilClosed(watched);
     assert.equal(connection.ended, false);
   });

@@ -32,6 +32,10 @@ export interface Connection {
   readonly server: Server | undefined;
   /** Its TLS handshake is under way: another socket takes its place after that. */
   readonly isShaking: boolean;
+  /** Was answered before its whole body had come, which may be coming still. */
+  unfinished: IncomingMessage | undefined;
+  /** Is ended already, and read on only so that its client is not cut off: see `linger.ts`. */
+  lingers: boolean;
   /** HTTP/1, and has had an answer, so that there may be another request, and we see to it if there is none. */
   isReused: boolean;
   /** An upgraded connection: its app's own. */
@@ -52,21 +56,23 @@ export function announceEnd(session: Http2Session): void {
   if (!session.closed && !session.destroyed) session.goaway(0, ANY_STREAM);
 }
 
-export function isIdle({ pending, socket, session, isShaking, settledBytes }: Connection): boolean {
+export function isIdle(connection: Connection): boolean {
+  const { pending, socket, session, isShaking, isTunnel, lingers, settledBytes } = connection;
+  if (pending.length > 0 || isTunnel) return false;
   // On HTTP/2 much is read that is no request; one that is missed is refused in a way that lets it be sent again.
-  const isOfNoRequest = isShaking || session !== undefined;
-  return pending.length === 0 && (isOfNoRequest || socket.bytesRead === settledBytes);
+  const isOfNoRequest = isShaking || lingers || session !== undefined;
+  return isOfNoRequest || socket.bytesRead === settledBytes;
 }
 
 /** As of the last look. Half a request, or half the rest of one that is answered, does not count as use. */
-export function isUnused({ isReused, pending, socket, seenBytes }: Connection): boolean {
-  return isReused && pending.length === 0 && socket.bytesRead === seenBytes;
+export function isUnused({ isReused, lingers, pending, socket, seenBytes }: Connection): boolean {
+  return isReused && !lingers && pending.length === 0 && socket.bytesRead === seenBytes;
 }
 
 /**
- * Has a response close its connection, if nothing speaks against it when its head is written: a pipelined request
- * that waits behind it, or a body that is still arriving, for the rest of which it would have
- * little time. Such a connection is ended when it is idle.
+ * Has a response close its connection, if nothing speaks against it when its head is written: a pipelined request that
+ * waits behind it, or a body that is still arriving, whose rest would have little time. Such a connection is ended when it
+ * is idle.
  */
 export function makeLast(connection: Connection, exchange: Exchange): void {
   if (connection.session) return;

@@ -104,7 +104,7 @@ export class Connections {
         this.#begin(request, args[1] as ServerResponse);
         if (this.#closingSince !== undefined && !streamOf(request)) {
           // Whether its answer may be the last is known once Node's parser is through with what has come, bodies too,
-          // and an app may answer within the event. Not in the next tick: Node lets those run before each body.
+          // and an app may answer within the event. Not in the next tick: Node lets those run before a body is complete.
           setImmediate(() => emit(event, ...args));
           return true;
         }
@@ -243,6 +243,8 @@ export class Connections {
       idleSince: now,
       server,
       isShaking,
+      unfinished: undefined,
+      lingers: false,
       isReused: false,
       isTunnel: false,
       seenBytes: 0,
@@ -301,7 +303,13 @@ export class Connections {
     this.#over++;
     this.#settle(connection);
     // An answer that was given before the whole body had come: the rest of the body is no new request.
-    if (!request.complete) request.once('close', () => this.#settle(connection));
+    if (!request.complete) {
+      connection.unfinished = request;
+      request.once('close', () => {
+        connection.unfinished = undefined;
+        this.#settle(connection);
+      });
+    }
     if (pending.length === 0) this.#letRest(connection);
     this.#onOver?.(request, response, began);
   }

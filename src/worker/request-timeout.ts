@@ -45,6 +45,7 @@ function giveUp(request: IncomingMessage, response: ServerResponse, message: str
   if (!response.headersSent && socket.writable) {
     try {
       answer(response, message, isStream);
+      if (!isStream) abortAtEnd(request);
       return 'answered 503';
     } catch {
       // A response that the app has changed beyond use.
@@ -53,6 +54,13 @@ function giveUp(request: IncomingMessage, response: ServerResponse, message: str
   socket.destroy();
   if (isStream) return 'its stream was cut';
   return 'its connection was cut';
+}
+
+/** Node forgets a request that is answered, and who still reads it would wait for ever, having answered nothing. */
+function abortAtEnd(request: IncomingMessage): void {
+  request.socket.once('close', () => {
+    if (!request.complete) request.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }));
+  });
 }
 
 /** What an app calls on a response to give its answer; each fails, or throws, once there is one. */
