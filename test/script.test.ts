@@ -3,6 +3,8 @@
  * they would have had.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -11,7 +13,7 @@ import { exchange, fetchFrom } from './support/http.ts';
 import { load } from './support/load.ts';
 import { freePort } from './support/port.ts';
 import { RawConnection } from './support/raw.ts';
-import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
+import { afterwards, app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const http = app('script/http.cjs');
 const from = (server: Server) => ({ socketPath: server.socket });
@@ -84,6 +86,23 @@ describe('a script that listens', () => {
     assert.doesNotMatch(server.stderr, /SIGINT: cleaning/);
   });
 
+  it('may end itself by the signal, as signal-exit does, and is not waited for', async (t) => {
+    const held = new URL('../src/worker/held-signals.ts', import.meta.url).href;
+    const code = `const { HeldSignals } = await import(${JSON.stringify(held)});
+      // As a worker has it, for which the arbiter decides.
+      process.on('SIGTERM', () => {});
+      const signals = new HeldSignals();
+      process.once('SIGTERM', () => process.kill(process.pid, 'SIGTERM'));
+      setInterval(() => {}, 1000);
+      await signals.deliver(600_000);
+      process.exit(7);`;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      stdio: 'inherit',
+    });
+    afterwards(t, () => child.kill('SIGKILL'));
+    assert.deepEqual(await once(child, 'exit'), [7, null]);
+  });
+
   it('that stops listening by itself is replaced', async (t) => {
     const server = await startServer(t, http, ['-w', '1']);
     const [before] = server.workers();
@@ -149,6 +168,17 @@ describe('further ports of a script', () => {
     );
     assert.ok(answers.every(({ body }) => body.startsWith('metrics ')));
     assert.equal(await server.stop(), 0);
+  });
+
+  it('can all be closed by its own handlers for signals', async (t) => {
+    const env = { ...(await ports()), CLEANUP: '1' };
+    const socket = join(temporaryDirectory(t), 'app.sock');
+    const binds = ['--bind', `unix:${socket}`, '--bind', `unix:${socket}.metrics`];
+    const args = ['-w', '1', ...binds, '--adopt', `${env.METRICS}=unix:${socket}.metrics`];
+    const server = await startServer(t, app('script/ports.mjs'), args, { env, socket });
+    assert.equal(await server.stop(), 0);
+    assert.match(server.stderr, /^all closed well$/m);
+    assert.doesNotMatch(server.stderr, /ERR_SERVER_NOT_RUNNING/);
   });
 
   it('that the first worker has are drained as well, and trust no forwarding header', async (t) => {

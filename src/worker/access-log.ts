@@ -208,20 +208,24 @@ function statusOfStream(
 
 /** Reads the status that an app writes on an upgraded connection by itself: 101, or its refusal. */
 function statusWrittenTo(socket: Duplex): () => number {
-  let status = CLIENT_CLOSED_REQUEST;
+  let status: number | undefined;
   for (const method of ['write', 'end'] as const) {
     const original = socket[method] as (...args: unknown[]) => unknown;
-    Object.assign(socket, {
-      [method](...args: unknown[]) {
-        const match = /^HTTP\/1\.1 (\d{3})/.exec(String(args[0]).slice(0, 12));
-        if (match) status = Number(match[1]);
-        delete (socket as Partial<Duplex>).write;
-        delete (socket as Partial<Duplex>).end;
-        return original.apply(socket, args);
-      },
-    });
+    const ours = (...args: unknown[]) => {
+      status ??= statusIn(args[0]);
+      // What the app has put around it by then stays.
+      if (socket[method] === ours) Object.assign(socket, { [method]: original });
+      return original.apply(socket, args);
+    };
+    Object.assign(socket, { [method]: ours });
   }
-  return () => status;
+  return () => status ?? CLIENT_CLOSED_REQUEST;
+}
+
+function statusIn(written: unknown): number {
+  const start = written instanceof Uint8Array ? Buffer.from(written.subarray(0, 12)) : written;
+  const match = /^HTTP\/1\.[01] (\d{3})/.exec(String(start));
+  return match ? Number(match[1]) : CLIENT_CLOSED_REQUEST;
 }
 
 /**

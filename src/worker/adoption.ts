@@ -114,7 +114,10 @@ export class Adoption {
 
   /** Gives up what this worker has listened to by itself, so that its successor can have it. */
   close(): void {
-    for (const server of this.#others) net.Server.prototype.close.call(server);
+    for (const server of this.#others) {
+      net.Server.prototype.close.call(server);
+      closeQuietly(server);
+    }
     this.#others.clear();
   }
 

@@ -48,6 +48,10 @@ export class HeldSignals {
     return new Promise((resolve) => {
       process.once('beforeExit', () => resolve());
       setTimeout(resolve, limit).unref();
+      // Who has removed its handlers, and sends itself the signal once more, would be dead: so does signal-exit.
+      EventEmitter.prototype.on.call(process, signal, () => {
+        if (this.#held.listenerCount(signal) === 0) resolve();
+      });
       // All that is left is to be the app's.
       process.channel?.unref();
       this.#held.emit(signal, signal, constants.signals[signal]);

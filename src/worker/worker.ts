@@ -263,6 +263,8 @@ class Worker {
   }
 
   async #closeApp(app: App, server: net.Server): Promise<void> {
+    // By now none accepts any more. Closing that of the framework has it end what is open.
+    for (const one of this.#serving!.listening) if (one.server !== server) closeQuietly(one.server);
     try {
       await app.close();
       closeQuietly(server);
