@@ -24,6 +24,7 @@ import { help, printConfig, shown, usage } from './config/render.ts';
 import type { Config } from './config/settings.ts';
 import { nearest } from './config/spelling.ts';
 import { configure, startDirectory } from './configuration.ts';
+import { EarlySignals } from './early-signals.ts';
 import { ExitCode, errorCode, UserError } from './errors.ts';
 import { prepareLaunch } from './launch.ts';
 import { checkLogs, createLogs, type Logger, onDemand, openErrorLog } from './log.ts';
@@ -31,6 +32,7 @@ import { machine } from './machine.ts';
 import { MANIFEST } from './places.ts';
 import { ACTIVATION, activatedSockets } from './socket-activation.ts';
 
+const early = new EarlySignals();
 const argv = process.argv.slice(2);
 /** Undefined if it was deleted: then a running server can still be asked. */
 const workingDirectory = currentDirectory();
@@ -62,6 +64,7 @@ async function main(): Promise<number> {
   if (loaded.action === 'version') return print(`fasticorn ${version()} (Node ${process.versions.node})`);
   if (loaded.action === 'printConfig') return print(printConfig(loaded));
   if (loaded.verb) {
+    early.release();
     const { operate } = await import('./operate.ts');
     // 0 on a terminal whose size nobody has set.
     return operate(loaded.verb, loaded, { print, complain, columns: process.stdout.columns || undefined });
@@ -122,6 +125,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   }
   const office = new Office({ config, predecessor: before, log: logger });
   await office.examine();
+  early.hold();
   const events = pathEvents(logger);
   const inherited = inheritListeners(before?.heirlooms ?? [], events);
   const listeners = await openListeners(config, events, [...inherited, ...passed]);
@@ -131,16 +135,14 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
     listener.close();
   }
   const arbiter = new Arbiter({
-    ...{
-      version: version(),
-      loaded,
-      launch,
-      listeners,
-      pathEvents: events,
-      office,
-      log,
-      predecessor: before,
-    },
+    version: version(),
+    loaded,
+    launch,
+    listeners,
+    pathEvents: events,
+    office,
+    log,
+    predecessor: before,
     reconfigure: async (running, signal) => {
       const next = reloaded(running, await configuration(signal));
       return { ...next, launch: await launchOf(next.loaded) };
@@ -148,6 +150,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
     show: shown,
     invocation: invocation(inheritedUmask),
     onTerminal: isatty(0) || isatty(1) || isatty(2),
+    earlySignals: () => early.release(),
   });
   return ended(await arbiter.run());
 }

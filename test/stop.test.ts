@@ -267,6 +267,53 @@ describe('A stop while the app boots', () => {
   }
 });
 
+describe('A signal before there is a server', () => {
+  it('that ends it leaves nothing behind, whenever it comes', async (t) => {
+    for (let wait = 0; wait < 500; wait += 25) {
+      const server = await startServer(t, app('plain.mjs'), ['-w', '1'], { early: true });
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      server.kill('SIGTERM');
+      const { code, signal } = await server.exited;
+      // Node itself takes a while until there is anybody to listen.
+      assert.ok(code === 0 || code === 143 || signal === 'SIGTERM', `${code} ${signal}`);
+      assert.deepEqual(readdirSync(dirname(server.socket)), []);
+    }
+  });
+
+  /** Starts a server whose config file says its pid, and is done when there is a second file. */
+  async function startWithConfig(t: TestContext) {
+    const directory = temporaryDirectory(t);
+    const [config, pidFile, go] = ['fasticorn.config.mjs', 'pid', 'go'].map((name) => join(directory, name));
+    writeFileSync(
+      config!,
+      `import { existsSync, writeFileSync } from 'node:fs';
+      writeFileSync('${pidFile}', String(process.pid));
+      while (!existsSync('${go}'));
+      export default {};`,
+    );
+    const server = await startServer(t, app('plain.mjs'), ['-w', '1', '-c', config!], { early: true });
+    const pid = () => Number(existsSync(pidFile!) && readFileSync(pidFile!, 'utf8'));
+    await until(() => pid() > 0, 'the config file to run');
+    return { server, pid: pid(), go: () => writeFileSync(go!, '') };
+  }
+
+  it('that ends it ends a config file that never does', async (t) => {
+    const { server, pid } = await startWithConfig(t);
+    server.kill('SIGTERM');
+    assert.deepEqual(await server.exited, { code: 143, signal: null });
+    await until(() => !isRunning(pid), 'the process of the config file to be gone');
+  });
+
+  it('that means something else changes nothing, and opens no inspector', async (t) => {
+    const { server, go } = await startWithConfig(t);
+    for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) server.kill(signal);
+    go();
+    await settled(server, 1);
+    assert.doesNotMatch(server.stderr, /Debugger listening|SIGHUP|SIGUSR/);
+    assert.equal(await server.stop(), 0);
+  });
+});
+
 for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
   describe(signal, () => {
     it('gives requests in flight one second, runs onClose, and exits with 0', async (t) => {

@@ -49,6 +49,8 @@ export interface ArbiterOptions {
   show(loaded: Loaded): Status['settings'];
   /** Whether one of our streams is a terminal, whose resizing sends SIGWINCH. */
   onTerminal: boolean;
+  /** Called once we listen to signals; returns those to be heeded that came before, with what they ask for. */
+  earlySignals(): readonly [signal: string, command: Command][];
 }
 
 /** Serves until it is told to stop. */
@@ -102,12 +104,13 @@ export class Arbiter {
 
   /** Runs until the server has ended, and resolves with the exit code. */
   async run(): Promise<number> {
-    const { version, loaded, launch, listeners, office } = this.#options;
+    const { version, loaded, launch, listeners, office, earlySignals } = this.#options;
     const { app, config } = loaded;
     await this.#hooks.use(loaded.hooks);
     for (const [signal, command] of Object.entries(signals)) {
       process.on(signal, () => this.#onSignal(signal, command));
     }
+    const came = earlySignals();
     const addresses = listeners.map(({ address }) => formatAddress(address));
     const { workers } = config;
     const { pid } = process;
@@ -119,6 +122,7 @@ export class Arbiter {
       `fasticorn ${version}: ${app} on ${addresses.join(', ')}, ${countOf(workers)}, pid ${pid}`,
     );
     for (const note of launch.notes) this.#log.info(note);
+    for (const [signal, command] of came) this.#onSignal(signal, command);
     await office.openControl(this.#face());
     const exitCode = await this.#finished;
     development?.close();
