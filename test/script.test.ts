@@ -86,6 +86,22 @@ describe('a script that listens', () => {
     assert.doesNotMatch(server.stderr, /SIGINT: cleaning/);
   });
 
+  it('is told of, with a line for each request, when it ends as soon as its connections are cut', async (t) => {
+    const args = ['-w', '1', '--graceful-timeout', '2'];
+    const server = await startServer(t, http, args, { env: { CLEANUP: '1' } });
+    const answer = fetchFrom(from(server), '/slow?delay=600000');
+    await until(() => server.stderr.includes('slow begins'), 'the request in flight');
+    server.kill('SIGTERM');
+    await assert.rejects(answer);
+    assert.equal((await server.exited).code, 0);
+    assert.match(server.stderr, /closed well\n/);
+    assert.match(server.stderr, /1 connection had to be cut/);
+    assert.deepEqual(
+      server.accessLog().map(({ url, status }) => [url, status]),
+      [['/slow?delay=600000', 499]],
+    );
+  });
+
   it('may end itself by the signal, as signal-exit does, and is not waited for', async (t) => {
     const held = new URL('../src/worker/held-signals.ts', import.meta.url).href;
     const code = `const { HeldSignals } = await import(${JSON.stringify(held)});

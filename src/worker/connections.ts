@@ -131,7 +131,8 @@ export class Connections {
   /** Connections with a request in flight or half received, WebSockets and event streams among them. */
   get busy(): number {
     let busy = this.#arrivals?.busy ?? 0;
-    for (const connection of this.#open.values()) if (!isIdle(connection)) busy++;
+    for (const connection of this.#open.values())
+      if (!connection.socket.destroyed && !isIdle(connection)) busy++;
     return busy;
   }
 
@@ -222,11 +223,15 @@ export class Connections {
     });
   }
 
-  /** Cuts everything that is still open, and returns how many of them were not idle. */
+  /** Cuts everything that is still open, and returns how many of them were not idle. Their requests are over then. */
   destroyAll(): number {
     const { busy } = this;
     this.#arrivals?.destroyAll();
-    for (const { socket, session } of this.#open.values()) (session ?? socket).destroy();
+    for (const connection of this.#open.values()) {
+      const { socket, session, pending } = connection;
+      (session ?? socket).destroy();
+      for (const exchange of [...pending]) this.#finish(connection, exchange);
+    }
     return busy;
   }
 

@@ -34,6 +34,8 @@ export interface Draining {
   idleGrace: number;
   /** Called when there is nothing that a new request could come from, if idle connections are not left open. */
   onSilent(): void;
+  /** Called if so many connections had to be cut with something unfinished on them. */
+  onCut(count: number): void;
 }
 
 /** A server, and what is to become of those who wait to be accepted. */
@@ -65,13 +67,9 @@ export class Drain {
     this.#hurriedAt = Math.min(this.#hurriedAt, performance.now());
   }
 
-  /**
-   * Stops accepting, lets everything finish that has begun, and closes the app.
-   *
-   * @returns how many connections had to be cut with something unfinished on them.
-   */
-  async run(): Promise<number> {
-    const { listening, connections, closeApp, stopListening, onSilent } = this.#draining;
+  /** Stops accepting, lets everything finish that has begun, and closes the app. */
+  async run(): Promise<void> {
+    const { listening, connections, closeApp, stopListening, onSilent, onCut } = this.#draining;
     connections.closeAfterResponse();
     stopListening();
     const left = listening.filter(({ queue }) => queue === 'leave');
@@ -100,10 +98,10 @@ export class Drain {
     while (!closed && connections.size > 0 && performance.now() < cutAt) await sleep(LOOK);
     // The app's hooks wait for the connections: what has not ended by now would keep them from running.
     const cut = connections.destroyAll();
+    if (cut > 0) onCut(cut);
     await closing;
-    // What was cut closes within this turn or the next, and is told to the access log then.
+    // An upgraded connection that was cut closes within this turn or the next, and is told to the access log then.
     for (let turns = 0; turns < 3; turns++) await turn();
-    return cut;
   }
 
   get #hurried(): boolean {

@@ -82,6 +82,7 @@ class Worker {
   readonly #order: StartOrder;
   readonly #log: OpenLog;
   #accessLog: OpenAccessLog | undefined;
+  #connections: Connections | undefined;
   /** What is to be drained one day; how the queues are treated is known only then. */
   #serving: (Omit<Draining, 'listening'> & { listening: readonly Listening[] }) | undefined;
   #drain: Drain | undefined;
@@ -103,6 +104,8 @@ class Worker {
     keepChannel((text) => this.#log.logger.warn(text));
     process.on('uncaughtException', (error) => this.#onUncaught(error));
     process.on('exit', () => {
+      // An app may end the process itself, also in its own end.
+      this.#onCut(this.#connections?.destroyAll() ?? 0);
       this.#accessLog?.flushSync();
       this.#log.flushSync();
     });
@@ -120,6 +123,7 @@ class Worker {
       arrivals: entrance,
       keepAlive,
     });
+    this.#connections = connections;
     (globalThis as Record<symbol, unknown>)[Symbol.for(IN_FLIGHT)] = () => connections.listInFlight();
     const adoption = this.#adopt(connections, entrance);
     const app = await load(this.#order, adoption, this.#log);
@@ -139,6 +143,7 @@ class Worker {
       // Nobody is to see old code once the new one serves, and a browser asks again by itself.
       idleGrace: config.watch ? 0 : IDLE_GRACE,
       onSilent: () => report({ type: 'silent' }),
+      onCut: (count) => this.#onCut(count),
     };
     enforceKeepAlive({ connections, keepAlive });
     enforceRequestTimeout({ connections, timeout: config.requestTimeout, log: this.#log.logger });
@@ -256,10 +261,14 @@ class Worker {
     });
     this.#drain = new Drain({ ...this.#serving, listening });
     if (how === 'quick') this.#drain.hurry();
-    const cut = await this.#drain.run();
-    if (cut > 0)
-      this.#log.logger.warn(`${cut} connection${cut === 1 ? '' : 's'} had to be cut to end in time`);
+    await this.#drain.run();
     process.exit(0);
+  }
+
+  /** Connections were cut that were not idle. Why a worker ends that nobody has told to, the arbiter says. */
+  #onCut(count: number): void {
+    if (count > 0 && this.#drain)
+      this.#log.logger.warn(`${count} connection${count === 1 ? '' : 's'} had to be cut to end in time`);
   }
 
   async #closeApp(app: App, server: net.Server): Promise<void> {
