@@ -4,12 +4,15 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcome } from './commands.ts';
 import { errorCode, UserError } from './errors.ts';
 import { http } from './http.ts';
 
 /** How long a server may take to say who it is, or whether it leaves its path to us, in milliseconds. */
 const LIMIT = 10_000;
+/** How long it may take until all connections of a process that has ended are closed, in milliseconds. */
+const GOING = 1_000;
 
 /** What the server said. */
 export interface Answer {
@@ -20,7 +23,11 @@ export interface Answer {
 
 /** A path that another server has left to us. */
 export interface YieldedPath {
-  /** Tells that it is ours now, so that the other server goes. */
+  /**
+   * Tells that it is ours now, so that the other server goes. One that is gone by then need not hear it.
+   *
+   * @throws UserError if it does not hear it within ten seconds: it will take the path back.
+   */
   confirm(): Promise<void>;
   /** Ends the matter: without `confirm` the other server takes the path back. May be called more than once. */
   release(): void;
@@ -83,7 +90,14 @@ export async function askToYield(path: string): Promise<YieldedPath> {
     if (!ok) throw new UserError(`${path}: ${message}`);
     return {
       async confirm() {
-        await ask(path, 'POST', '/yield/done');
+        try {
+          await ask(path, 'POST', '/yield/done', { signal: AbortSignal.timeout(LIMIT) });
+        } catch (error) {
+          // A process that ends closes one connection after the other.
+          const until = performance.now() + GOING;
+          while (!response.closed && performance.now() < until) await sleep(10);
+          if (!response.closed) throw error instanceof UserError ? error : silent(path);
+        }
       },
       release: end,
     };

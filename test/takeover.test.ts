@@ -307,6 +307,16 @@ describe('a takeover that fails leaves the first server as it was:', { concurren
     await assertServesAlone(first);
   });
 
+  it('the first server does not hear that its path was taken', async (t) => {
+    const first = await start(t);
+    const proxy = join(temporaryDirectory(t), 'proxy.ctl');
+    await controlProxy(t, proxy, controlOf(first), (step) => step !== 'before POST /yield/done');
+    const newcomer = await startNewcomer(t, first, ['--control-socket', proxy]);
+    await fails(first, newcomer, 1);
+    assert.match(newcomer.stderr, /proxy\.ctl: the server went away before it answered/);
+    await assertServesAlone(first);
+  });
+
   it('the pid file cannot be written', async (t) => {
     const first = await start(t);
     await assertRefused(t, first, ['--takeover', '--pid', '/nowhere/app.pid'], /\/nowhere does not exist/);

@@ -108,8 +108,8 @@ export class Office {
     try {
       for (const listener of listeners)
         if (!(await listener.publish(free.includes(listener.key)))) return false;
-      // While the control socket is still theirs. A server that does not answer any more goes by itself.
-      await yielded?.confirm().catch(() => {});
+      // While the control socket is still theirs.
+      await yielded?.confirm();
       this.#assumed = true;
       this.#writePid(rival?.pid);
       const control = this.#control;
