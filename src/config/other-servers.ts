@@ -6,7 +6,7 @@ import type { SettingName } from './settings.ts';
 
 /** One of our settings, and a value that shows how it is written here, where that is not plain. */
 export interface Counterpart {
-  ours: SettingName;
+  ours: SettingName | 'app';
   example?: string;
 }
 
@@ -24,11 +24,20 @@ const counterparts: ReadonlyMap<string, Counterpart> = new Map([
   ['instances', { ours: 'workers' }],
   ['processes', { ours: 'workers' }],
   ['i', { ours: 'workers' }],
+  ['kill-timeout', { ours: 'gracefulTimeout' }],
+  ['listen-timeout', { ours: 'bootTimeout' }],
+  ['max-memory-restart', { ours: 'maxMemory' }],
+  ['cwd', { ours: 'chdir' }],
+  ['node-args', { ours: 'nodeOptions' }],
+  ['interpreter-args', { ours: 'nodeOptions' }],
+  ['out-file', { ours: 'accessLogfile' }],
+  ['error-file', { ours: 'errorLogfile' }],
+  ['script', { ours: 'app' }],
 ]);
 
-/** What a flag as typed, or a key, is here. */
+/** What a flag as typed, or a key, is here; keys of PM2 have underscores. */
 export function counterpartOf(word: string): Counterpart | undefined {
-  return counterparts.get(word.replace(/^--?/, ''));
+  return counterparts.get(word.replace(/^--?/, '').replaceAll('_', '-'));
 }
 
 /** What the commands of other servers are here, in words for "did you mean …?". */
