@@ -219,18 +219,22 @@ function version(): string {
   return (JSON.parse(readFileSync(MANIFEST, 'utf8')) as { version: string }).version;
 }
 
-/** To a pipe whose reader has gone, such as `head`, there is nothing to be said any more. */
 function print(text: string): number {
-  process.stdout.on('error', (error) => {
-    if (errorCode(error) !== 'EPIPE') throw error;
-  });
-  process.stdout.write(`${text.trimEnd()}\n`);
+  say(process.stdout, text);
   return ExitCode.ok;
 }
 
 function complain(text: string): number {
-  process.stderr.write(`${text.trimEnd()}\n`);
+  say(process.stderr, text);
   return ExitCode.usage;
+}
+
+/** To a pipe whose reader has gone, such as `head`, there is nothing to be said any more. */
+function say(stream: NodeJS.WriteStream, text: string): void {
+  stream.on('error', (error) => {
+    if (errorCode(error) !== 'EPIPE') throw error;
+  });
+  stream.write(`${text.trimEnd()}\n`);
 }
 
 try {

@@ -88,10 +88,10 @@ export class LineWriter {
 
   /** Writes everything that waits before returning, for a process that is about to end. Gives up after a second. */
   flushSync(): void {
-    const until = Date.now() + LAST_FLUSH;
+    const until = performance.now() + LAST_FLUSH;
     while (this.#pendingBytes > 0) {
       if (this.#writeNow()) continue;
-      if (Date.now() >= until) return;
+      if (performance.now() >= until) return;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     }
   }

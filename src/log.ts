@@ -5,7 +5,7 @@
 import { accessSync, closeSync, constants, existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { isatty } from 'node:tty';
+import { isatty, WriteStream } from 'node:tty';
 import type { DestinationStream, Logger } from 'pino';
 import type { PrettyOptions } from 'pino-pretty';
 import type { Config } from './config/settings.ts';
@@ -66,7 +66,7 @@ export function openErrorLog(
     },
   });
   // Asked now: later the descriptor may be another file's.
-  const [forPeople, onTerminal] = [isPretty(settings, fd), isatty(fd)];
+  const [forPeople, inColour] = [isPretty(settings, fd), hasColours(fd)];
   const logger = when(() => {
     const { pino } = require('pino') as typeof import('pino');
     return pino(
@@ -79,7 +79,7 @@ export function openErrorLog(
           },
         },
       },
-      forPeople ? formatted(writer, prettyError(onTerminal)) : writer,
+      forPeople ? formatted(writer, prettyError(inColour)) : writer,
     );
   });
   return {
@@ -119,7 +119,7 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenAcce
       else errorLog.info(`access log (${place}): writing again, ${event.lost} lines were lost`);
     },
   });
-  const format = forPeople ? prettyAccess(isatty(fd)) : undefined;
+  const format = forPeople ? prettyAccess(hasColours(fd)) : undefined;
   const lines = new LineBuffer({
     // On a terminal a line is wanted when it happens, in its place between those of the error log.
     most: () => (format ? 0 : writer.most),
@@ -144,6 +144,11 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenAcce
 /** Unless it is said, each log is for people where it goes to a terminal, and for programs elsewhere. */
 function isPretty({ pretty }: LogSettings, fd: number): boolean {
   return pretty ?? isatty(fd);
+}
+
+/** By what Node knows of terminals, and of NO_COLOR and FORCE_COLOR. */
+function hasColours(fd: number): boolean {
+  return isatty(fd) && WriteStream.prototype.getColorDepth() > 1;
 }
 
 /** Whether the directory of a log may be that of a user with fewer rights, whose links must not lead us anywhere. */

@@ -53,8 +53,8 @@ ${indented(2, besideServers())}
   keepalive_timeout 65s;
   # The longest request line and header line; Node refuses more than 16 KiB in all (431).
   large_client_header_buffers 4 8k;
-  # The longest body. The app's own limit is usually the stricter (Fastify: 1 MiB, unless told otherwise), but it answers 413
-  # without reading the body, of which nginx may make a 502: with the app's limit here nginx itself answers, and always 413.
+  # The longest body. The app's own limit is usually the stricter (Fastify: 1 MiB, unless told otherwise), and answered with
+  # 413 as well; with that limit here nginx answers at once, and passes nothing on.
   client_max_body_size 1g;
   # A body up to this size waits in memory, a longer one in a file.
   client_body_buffer_size 64k;

@@ -157,6 +157,20 @@ describe('On a terminal', () => {
     assert.match(run.stdout, /fasticorn: could not start: see .*error\.log/);
   });
 
+  it('colours are left to NO_COLOR', need('script'), (t) => {
+    const command = `${process.execPath} ${CLI} -w 1 -b unix:${join(temporaryDirectory(t), 'app.sock')} ${app('plain.mjs')}:nothing`;
+    const shown = (env: Record<string, string>) => {
+      const options = {
+        encoding: 'utf8',
+        timeout: 30_000,
+        env: { ...process.env, TERM: 'xterm', ...env },
+      } as const;
+      return spawnSync('script', ['-qec', command, '/dev/null'], options).stdout;
+    };
+    assert.match(shown({}), /\x1b\[3\dm/);
+    assert.doesNotMatch(shown({ NO_COLOR: '1' }), /\x1b/);
+  });
+
   it('logs are for people by default, and elsewhere they are JSON', need('script'), async (t) => {
     const socket = join(temporaryDirectory(t), 'app.sock');
     // A start that fails at once, as its workers cannot load the app; `script` gives it a terminal.

@@ -75,6 +75,12 @@ describe('A worker that we killed', () => {
       'warn: was killed, as it had not ended in time',
     );
   });
+  it('is not mentioned if it had ended by itself by then', () => {
+    assert.equal(
+      say(stopping, worker({ phase: 'retiring', killed: 'graceful timeout' }), { code: 0 }),
+      'nothing',
+    );
+  });
   it('tells the limit that it was started with', () => {
     const own = { ...limits, gracefulTimeout: 1_500 };
     const line = say(serving, worker({ phase: 'retiring', killed: 'graceful timeout', limits: own }), KILL);

@@ -76,7 +76,7 @@ describe('Log files that were moved away', () => {
 });
 
 describe('A log file that cannot be opened anew', () => {
-  it('stays in use, each worker says so, and none ends', async (t) => {
+  it('stays in use, each worker says so and whoever asks is told, and none ends', async (t) => {
     const directory = join(temporaryDirectory(t), 'logs');
     mkdirSync(directory);
     const access = ['--access-logfile', join(directory, 'access.log')];
@@ -84,7 +84,9 @@ describe('A log file that cannot be opened anew', () => {
     await settled(server, 2);
     const workers = server.workers();
     renameSync(directory, `${directory}.gone`);
-    assert.equal((await order(server, '/reopen')).status, 200);
+    const { status, body } = await order(server, '/reopen');
+    assert.equal(status, 409);
+    assert.match(body, /--access-logfile \S+access\.log: .*; the old file stays in use/);
     const complaints = () => server.log().filter(({ msg }) => /so the old file stays in use/.test(msg));
     await until(() => complaints().length === 2, 'both workers to say so');
     assert.deepEqual(

@@ -135,7 +135,7 @@ describe('a script that does not listen', () => {
     assert.equal(code, 4);
     assert.match(
       stderr,
-      /^fasticorn: \S+http\.cjs has no default export, and does not listen; export the app \([^\n]*\), or have it call listen\(\)\n$/,
+      /^fasticorn: \S+http\.cjs has no default export, and does not listen; export the app \([^\n]*\), or have it call listen\(\); if it does so only as the main module, say --app-type script\n$/,
     );
   });
 });
@@ -152,6 +152,7 @@ describe('further ports of a script', () => {
       new RegExp(`^fasticorn: the app wants to listen on port ${env.METRICS} as well.*\n$`),
     );
     assert.match(stderr, new RegExp(`--adopt ${env.METRICS}=first`));
+    assert.match(stderr, new RegExp(`not ${env.MAIN}, say --adopt ${env.MAIN}=first`));
   });
 
   it('can be those of the first worker, and go over to its successor', async (t) => {

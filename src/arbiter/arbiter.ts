@@ -8,7 +8,7 @@ import { type Command, type Outcome, scaled, signals } from '../commands.ts';
 import type { Loaded } from '../config/load.ts';
 import { ExitCode } from '../errors.ts';
 import type { Launch } from '../launch.ts';
-import { createLogs, type OpenLog } from '../log.ts';
+import { checkLogs, createLogs, type OpenLog } from '../log.ts';
 import { beatEvery } from '../protocol.ts';
 import type { Status } from '../status.ts';
 import type { ControlFace } from './control.ts';
@@ -240,12 +240,20 @@ export class Arbiter {
   }
 
   #reopen(by: string): Outcome {
-    // The workers may have no right to create them.
-    for (const { loaded, credentials } of this.#fleet.setups)
-      if (credentials) createLogs(loaded.config, credentials);
+    let obstacle: string | undefined;
+    for (const { loaded, credentials } of this.#fleet.setups) {
+      try {
+        checkLogs(loaded.config);
+        // The workers may have no right to create them.
+        if (credentials) createLogs(loaded.config, credentials);
+      } catch (error) {
+        obstacle ??= (error as Error).message;
+      }
+    }
     this.#options.log.reopen();
     this.#fleet.tellAll({ type: 'reopen' });
-    return this.#done(by, 'the log files are opened anew');
+    if (obstacle === undefined) return this.#done(by, 'the log files are opened anew');
+    return this.#refused(by, { ok: false, message: `${obstacle}; the old file stays in use` });
   }
 
   /** Who has sent a signal gets no other answer than the log. */

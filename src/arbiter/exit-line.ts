@@ -22,7 +22,9 @@ export function exitLine(
 ): ExitLine | undefined {
   const level = before.everReady ? 'error' : 'fatal';
   const { bootTimeout, gracefulTimeout, timeout } = worker.limits;
-  switch (worker.killed) {
+  // One that could not be killed for a while, because we were stopped ourselves, may have ended by then.
+  const isKilled = 'signal' in how && how.signal === 'SIGKILL';
+  switch (isKilled ? worker.killed : undefined) {
     case 'the server is ending':
       return undefined;
     case 'stuck':

@@ -131,6 +131,7 @@ export class SocketPath {
    * server's workers remove theirs should it be killed.
    *
    * @returns undefined if that has happened already: without a name a socket cannot be given one.
+   * @throws UserError if the directory takes no further name.
    */
   static inherited(path: string, theirSpare: string, events: PathEvents): SocketPath | undefined {
     const spare = hiddenName(path);
@@ -138,7 +139,7 @@ export class SocketPath {
       linkSync(theirSpare, spare);
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return undefined;
-      if (!NO_HARD_LINKS.has(errorCode(error) ?? '')) throw error;
+      if (!NO_HARD_LINKS.has(errorCode(error) ?? '')) throw refusal(path, (error as Error).message);
       return new SocketPath(path, path, events, false);
     }
     return new SocketPath(path, spare, events, false);

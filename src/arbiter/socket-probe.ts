@@ -23,11 +23,11 @@ export type Occupant = 'dead' | 'gone' | 'live' | { error: string };
  */
 export async function assertFree(path: string, takeover: boolean): Promise<void> {
   // The workers of an arbiter killed a moment ago answer until they have noticed, and then remove the name.
-  const until = Date.now() + ORPHAN_GRACE;
+  const until = performance.now() + ORPHAN_GRACE;
   for (;;) {
     const obstacle = await obstacleAt(path);
     if (!obstacle || (takeover && obstacle.live)) return;
-    if (!obstacle.mayPass || Date.now() >= until) throw refusal(path, obstacle.reason);
+    if (!obstacle.mayPass || performance.now() >= until) throw refusal(path, obstacle.reason);
     await sleep(50);
   }
 }

@@ -143,7 +143,7 @@ export class Adoption {
     // One server for each address of a name, as Fastify makes them for localhost.
     if (isServer(server) && port !== 0 && port === this.#main?.port) return pretend(server, asked);
     if (port === 0) return this.#listenOpenly(server, asked);
-    return refuse(server, port);
+    return refuse(server, port, this.#main?.port);
   }
 
   #isMain(server: net.Server): boolean {
@@ -293,8 +293,8 @@ export function closeQuietly(server: net.Server): void {
   };
 }
 
-function refuse(server: net.Server, port: number): net.Server {
-  process.nextTick(() => server.emit('error', refusal(port)));
+function refuse(server: net.Server, port: number, main: number | undefined): net.Server {
+  process.nextTick(() => server.emit('error', refusal(port, main)));
   return server;
 }
 
@@ -307,10 +307,12 @@ function outrun(port: number | undefined): Error {
   );
 }
 
-function refusal(port: number): Error {
+/** @param main the port of the server that has our sockets, as the app knows it. */
+function refusal(port: number, main?: number): Error {
+  const other = main ? `; if ${port} is to be the main one, not ${main}, say --adopt ${main}=first` : '';
   return unloadable(
     `the app wants to listen on port ${port} as well, which only one worker could have: say with ` +
       `--adopt ${port}=first that the first worker shall, or with --adopt ${port}=ADDRESS that the connections of ` +
-      'that --bind go there',
+      `that --bind go there${other}`,
   );
 }
