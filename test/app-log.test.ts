@@ -159,13 +159,11 @@ describe('On a terminal', () => {
 
   it('colours are left to NO_COLOR', need('script'), (t) => {
     const command = `${process.execPath} ${CLI} -w 1 -b unix:${join(temporaryDirectory(t), 'app.sock')} ${app('plain.mjs')}:nothing`;
-    const shown = (env: Record<string, string>) => {
-      const options = {
-        encoding: 'utf8',
-        timeout: 30_000,
-        env: { ...process.env, TERM: 'xterm', ...env },
-      } as const;
-      return spawnSync('script', ['-qec', command, '/dev/null'], options).stdout;
+    const shown = (more: Record<string, string>) => {
+      // Of a terminal in CI Node believes that it has none.
+      const env = { ...process.env, TERM: 'xterm', CI: undefined, ...more };
+      return spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', timeout: 30_000, env })
+        .stdout;
     };
     assert.match(shown({}), /\x1b\[3\dm/);
     assert.doesNotMatch(shown({ NO_COLOR: '1' }), /\x1b/);
