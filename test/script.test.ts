@@ -33,7 +33,7 @@ describe('a script that listens', () => {
       const server = await startServer(t, http, ['-w', '1'], { env: { LISTEN: way } });
       const answer = (await fetchFrom(from(server), '/')).json();
       assert.deepEqual([answer.address, answer.heard], [address, true]);
-      assert.match(server.stderr, /serving a script that listens/);
+      await until(() => server.stderr.includes('serving a script that listens'), 'the line that says so');
       assert.equal(await server.stop(), 0);
     });
   }
