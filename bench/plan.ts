@@ -44,9 +44,6 @@ const FEW = ['fasticorn', 'bare-fastify', 'bare-http', 'gunicorn-uvicorn'];
 const PAIR = ['fasticorn', 'bare-fastify'];
 const MIXED = ['fasticorn', 'bare-fastify', ...CLUSTER, 'pm2', 'gunicorn-uvicorn'];
 
-/** Where a request takes 1 ms on average: two workers are busy for 40 % of the time. */
-const BURNING = { workload: 'mixed', rate: 800, connections: 32 } as const;
-
 /** Of a load. */
 const loaded = {
   kind: 'load',
@@ -56,6 +53,18 @@ const loaded = {
   seconds: 0.7,
   warmUp: 1.75,
 } as const;
+
+/** Of a load where some requests burn CPU. */
+const mixed = {
+  ...loaded,
+  layout: 'together',
+  main: 'p99',
+  rounds: 4,
+  // Of 5 % at random there are to be some.
+  seconds: 4,
+} as const;
+/** A request takes 1 ms on average: the workers are busy for 40 % of the time. */
+const BURNING = { workload: 'mixed', rate: 800, connections: 32 } as const;
 
 export const experiments: readonly Experiment[] = [
   {
@@ -155,25 +164,16 @@ export const experiments: readonly Experiment[] = [
     entries: rows(FEW, { ...ALONE, workload: 'wait-10ms', connections: 256 }),
   },
   {
-    ...loaded,
+    ...mixed,
     id: 'mixed',
     title: 'Tail latency where 5 % of requests burn 20 ms of CPU',
-    layout: 'together',
     entries: rows(MIXED, BURNING),
-    main: 'p99',
-    rounds: 4,
-    // Of 5 % at random there are to be some.
-    seconds: 4,
   },
   {
-    ...loaded,
+    ...mixed,
     id: 'mixed-close',
     title: 'Tail latency of the same behind nginx with a connection for each request',
-    layout: 'together',
     entries: rows(MIXED, { ...BURNING, path: 'nginx-close' }),
-    main: 'p99',
-    rounds: 4,
-    seconds: 4,
   },
   {
     ...loaded,

@@ -228,9 +228,8 @@ export class Connections {
     const { busy } = this;
     this.#arrivals?.destroyAll();
     for (const connection of this.#open.values()) {
-      const { socket, session, pending } = connection;
-      (session ?? socket).destroy();
-      for (const exchange of [...pending]) this.#finish(connection, exchange);
+      (connection.session ?? connection.socket).destroy();
+      this.#finishAll(connection);
     }
     return busy;
   }
@@ -261,7 +260,7 @@ export class Connections {
     socket.on('close', () => {
       this.#open.delete(socket);
       // Node closes the response that it was sending, and forgets those of pipelined requests behind it.
-      for (const exchange of [...connection.pending]) this.#finish(connection, exchange);
+      this.#finishAll(connection);
     });
     return connection;
   }
@@ -295,6 +294,10 @@ export class Connections {
     // Not for one behind another, for which the app may have set what it wants.
     if (connection.isReused && pending.length === 1) restoreTimeout(connection.socket, connection.server!);
     response.on('close', () => this.#finish(connection, exchange));
+  }
+
+  #finishAll(connection: Connection): void {
+    for (const exchange of [...connection.pending]) this.#finish(connection, exchange);
   }
 
   #finish(connection: Connection, exchange: Exchange): void {

@@ -34,7 +34,7 @@ export interface Draining {
   idleGrace: number;
   /** Called when there is nothing that a new request could come from, if idle connections are not left open. */
   onSilent(): void;
-  /** Called if so many connections had to be cut with something unfinished on them. */
+  /** Called with how many connections had to be cut with something unfinished on them, perhaps none. */
   onCut(count: number): void;
 }
 
@@ -97,8 +97,7 @@ export class Drain {
     const cutAt = performance.now() + (this.#hurried ? 0 : Math.min(CLOSE_GRACE, this.#patience / 2));
     while (!closed && connections.size > 0 && performance.now() < cutAt) await sleep(LOOK);
     // The app's hooks wait for the connections: what has not ended by now would keep them from running.
-    const cut = connections.destroyAll();
-    if (cut > 0) onCut(cut);
+    onCut(connections.destroyAll());
     await closing;
     // An upgraded connection that was cut closes within this turn or the next, and is told to the access log then.
     for (let turns = 0; turns < 3; turns++) await turn();

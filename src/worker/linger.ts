@@ -15,15 +15,15 @@ export function lingerAtEnd(connection: Connection): void {
   const { destroySoon } = socket;
   // A stream that an app has had the server take for a connection may have none, and Node looks whether it has.
   if (!destroySoon) return;
-  const close = () => destroySoon.call(socket);
   // What Node calls when the last response of a connection is out, before it says so; apps call it later than that.
   socket.destroySoon = () => {
     if (connection.lingers) return;
     const request = connection.pending[0]?.request ?? connection.unfinished;
     if (!request || request.complete) {
-      close();
+      destroySoon.call(socket);
       return;
     }
+    const close = () => destroySoon.call(socket);
     connection.lingers = true;
     socket.end();
     // That a body is complete which came with its head is known only after Node has let us answer.
