@@ -65,6 +65,8 @@ export type Order =
       generation: number;
       sockets: InheritedSocket[];
       published: boolean;
+      /** The public names are not ours yet, and would lead to sockets of our own; absent otherwise. */
+      contested?: boolean;
       /** Absent without TLS. */
       identity?: TlsIdentity | undefined;
       /** Absent, and to be taken for true, where an older arbiter starts workers of what was installed since. */
@@ -104,8 +106,8 @@ export type Report =
   | { type: 'beat'; beat: Beat }
   /** The worker cannot serve, and is about to exit. A stack is there if it is the app's own. */
   | { type: 'failed'; exitCode: number; message: string; stack?: string | undefined }
-  /** An error that the app did not catch: the worker drains by itself and wants to be replaced. */
-  | { type: 'broken'; stack: string | undefined }
+  /** It cannot go on, for a reason of its app's that follows its name: it drains by itself and wants to be replaced. */
+  | { type: 'broken'; why: string; stack?: string | undefined }
   /** A worker that was told to leave takes no request any more; only said with --watch. */
   | { type: 'silent' }
   /** The worker itself received SIGTERM: it goes on until the arbiter has a replacement. */
@@ -124,6 +126,7 @@ export function isReport(value: unknown): value is Report {
     case 'failed':
       return Number.isInteger(report.exitCode) && typeof report.message === 'string';
     case 'broken':
+      return typeof report.why === 'string';
     case 'asked-to-leave':
     case 'silent':
       return true;

@@ -3,11 +3,19 @@
  * of it, and the log tells where that helps.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, lstatSync, readdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
-import { readyWorkers, settled, statusOf } from './support/control.ts';
+import { order, readyWorkers, settled, statusOf } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
 import { changesOf } from './support/lineage.ts';
 import { linksOf } from './support/processes.ts';
@@ -26,7 +34,7 @@ import { begin, failed } from './support/upgrade-scene.ts';
 const WAYS = ['at boot', 'in a request'] as const;
 
 /** Two workers of an app that interferes, which all have done so and have beaten since. */
-async function interfered(t: TestContext, way: 'talk' | 'disconnect', when: (typeof WAYS)[number]) {
+async function interfered(t: TestContext, way: 'talk' | 'noise' | 'disconnect', when: (typeof WAYS)[number]) {
   const server = await startServer(t, app('interferes.mjs'), ['-w', '2'], {
     env: when === 'at boot' ? { AT_BOOT: way } : {},
   });
@@ -112,6 +120,36 @@ describe('An app that talks to its parent process', () => {
       assert.deepEqual(readdirSync(dirname(socket)), []);
     });
   }
+});
+
+describe('Noise on the channel to the arbiter', () => {
+  const errors = (server: Server) => saying(server, /has written to its channel to the arbiter/);
+
+  for (const when of WAYS) {
+    it(`that an app makes ${when} harms nobody, and is in the log`, async (t) => {
+      const { server, unchanged } = await interfered(t, 'noise', when);
+      await unchanged();
+      assert.ok(errors(server).length > 0);
+      assert.equal(loud(server).length, errors(server).length);
+      assert.equal(await server.stop(), 0);
+      assert.deepEqual(namesOf(server.socket), []);
+    });
+  }
+
+  it('that a hook makes harms nobody either', async (t) => {
+    const file = join(temporaryDirectory(t), 'noisy.mjs');
+    writeFileSync(
+      file,
+      `import { writeSync } from 'node:fs';
+      export default { onReload() { writeSync(3, 'ready\\n'); process.send({ cmd: 'NODE_HANDLE_ACK' }); } };`,
+    );
+    const server = await startServer(t, app('echo.mjs'), ['-w', '1', '-c', file]);
+    await settled(server, 1);
+    assert.equal((await order(server, '/reload')).status, 200);
+    await until(() => errors(server).length > 0, 'the error');
+    assert.equal((await order(server, '/reload')).status, 200);
+    assert.equal(await server.stop(), 0);
+  });
 });
 
 describe('An app that disconnects from its parent process', () => {

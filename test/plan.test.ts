@@ -212,6 +212,25 @@ describe('Serving', () => {
     assert.equal(server.sleep(), 100);
   });
 
+  it('forgets those that died young once one has served for a while, also if that went as it was told', () => {
+    const server = Simulation.serving(1);
+    server.exit(1);
+    server.settle();
+    server.ready(2);
+    server.exit(2);
+    assert.equal(server.sleep(), 100);
+    server.settle();
+    server.ready(3);
+    server.pass(state.STABLE_AFTER);
+    server.term(3);
+    assert.deepEqual(server.settle(), ['spawn 1/1']);
+    server.ready(4);
+    assert.deepEqual(server.settle(), ['retire 3 (SIGTERM)']);
+    server.finish(3);
+    server.exit(4);
+    assert.equal(server.sleep(), 100);
+  });
+
   it('blames no slot for a worker that dies on its way out', () => {
     const server = Simulation.serving(2);
     server.scale(1);
@@ -362,15 +381,30 @@ describe('A worker that is to be replaced', () => {
 });
 
 describe('A stuck worker', () => {
-  it('is killed when it has been silent for too long, and replaced when it is gone', () => {
+  it('is killed when it has been silent for too long, and replaced before it is gone', () => {
     const server = Simulation.serving(2);
     server.mute.add(1);
     server.pass(limits.timeout - 1);
     assert.deepEqual(server.settle(), []);
     server.pass(1);
-    assert.deepEqual(server.settle(), ['kill 1 (stuck)']);
+    assert.deepEqual(server.settle(), ['kill 1 (stuck)', 'spawn 1/1']);
     server.exit(1);
-    assert.deepEqual(server.settle(), ['spawn 1/1']);
+    assert.deepEqual(server.settle(), []);
+    server.ready(3);
+    assert.deepEqual(server.settle(), []);
+  });
+
+  it('is replaced by one that may be stuck as well before the first is gone', () => {
+    const server = Simulation.serving(1);
+    for (const id of [1, 2]) {
+      server.mute.add(id);
+      server.pass(limits.timeout);
+      assert.deepEqual(server.settle(), [`kill ${id} (stuck)`, 'spawn 1/1']);
+      server.ready(id + 1);
+    }
+    server.exit(1);
+    server.exit(2);
+    assert.deepEqual(server.settle(), []);
   });
 
   it('is not one that beats', () => {
@@ -426,6 +460,17 @@ describe('A stuck worker', () => {
 });
 
 describe('Scaling', () => {
+  it('adds to each generation what is asked for: that which serves may have another number than that on trial', () => {
+    const server = Simulation.serving(4);
+    server.reload(1);
+    server.settle();
+    server.state = state.scaled(server.state, (wanted) => wanted + 1);
+    assert.deepEqual(server.settle(), ['spawn 1/5', 'spawn 2/2']);
+    server.exit(5, HOPELESS);
+    server.settle();
+    assert.equal(state.current(server.state).wanted, 5);
+  });
+
   it('fills the slots that are added', () => {
     const server = Simulation.serving(1);
     server.scale(3);
@@ -681,7 +726,7 @@ describe('A reload', () => {
     server.ready(3);
     server.mute.add(3);
     server.pass(limits.timeout);
-    assert.deepEqual(server.settle(), ['kill 3 (stuck)']);
+    assert.deepEqual(server.settle(), ['kill 3 (stuck)', 'spawn 2/1']);
     server.ready(4);
     server.pass(PROBATION);
     assert.deepEqual(server.settle(), []);

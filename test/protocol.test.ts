@@ -12,7 +12,7 @@ describe('a report', () => {
     { type: 'ready', shape: 'a script that listens' },
     { type: 'beat', beat },
     { type: 'failed', exitCode: 4, message: 'no' },
-    { type: 'broken', stack: undefined },
+    { type: 'broken', why: 'met an error', stack: undefined },
     { type: 'silent' },
     { type: 'asked-to-leave' },
   ];
@@ -24,6 +24,7 @@ describe('a report', () => {
     ...[
       { type: 'failed', exitCode: 'x', message: 'no' },
       { type: 'failed', exitCode: 1 },
+      { type: 'broken' },
     ],
   ];
   for (const value of wrong)

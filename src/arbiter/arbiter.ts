@@ -27,6 +27,7 @@ import type { PathEvents } from './socket-path.ts';
 import * as change from './state.ts';
 import { current, type Ending, newest } from './state.ts';
 import { Succession } from './succession.ts';
+import { watchErrors } from './uncaught.ts';
 import type { Invocation, Predecessor } from './upgrade.ts';
 
 /** npm passes on the interrupt that its child has got from the terminal already: two this close are one, in ms. */
@@ -84,6 +85,7 @@ export class Arbiter {
       publish: () => void this.#generations.publish(),
       rollBack: (why) => this.#generations.rollBack(why),
       startFailed: (reason, stack) => predecessor?.failed(reason, stack),
+      isGuest: () => office.isGuest,
       settling: () => this.#onSettling(),
       settled: () => this.#onSettled(),
       exit: (code) => this.#finish(code),
@@ -106,6 +108,7 @@ export class Arbiter {
   async run(): Promise<number> {
     const { version, loaded, launch, listeners, office, earlySignals } = this.#options;
     const { app, config } = loaded;
+    watchErrors(this.#options.log);
     await this.#hooks.use(loaded.hooks);
     for (const [signal, command] of Object.entries(signals)) {
       process.on(signal, () => this.#onSignal(signal, command));
@@ -215,14 +218,13 @@ export class Arbiter {
   }
 
   #scale(argument: string, by: string): Outcome {
-    const before = newest(this.#fleet.state).wanted;
-    const wanted = scaled(before, argument);
-    this.#fleet.change((state) => {
-      const next = change.scaledTo(state, wanted);
-      // Fewer workers are no reason to end a pause.
-      return next.paused && wanted >= before ? change.pausedOrNot(next, false) : next;
-    });
-    return this.#done(by, `${countOf(wanted)} wanted, instead of ${before}`);
+    const { wanted: before } = newest(this.#fleet.state);
+    this.#fleet.change((state) => change.scaled(state, (wanted) => scaled(wanted, argument)));
+    const { wanted } = newest(this.#fleet.state);
+    // Fewer workers are no reason to end a pause, also where there are to be no fewer.
+    const resumes = this.#fleet.state.paused && wanted >= before && !argument.startsWith('-');
+    if (resumes) this.#fleet.change((state) => change.pausedOrNot(state, false));
+    return this.#done(by, `${countOf(wanted)} wanted, instead of ${before}${resumes ? '; resumed' : ''}`);
   }
 
   #pause(paused: boolean, by: string): Outcome {

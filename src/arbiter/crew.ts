@@ -49,8 +49,14 @@ export function setupOf(app: string, loaded: Loaded, launch: Launch): Omit<Setup
 export class Crew {
   readonly #handles = new Map<number, { handle: WorkerHandle; setup: Setup }>();
 
-  /** Starts a worker. `published` says that the sockets' public names are ours. */
-  spawn(id: number, slot: number, setup: Setup, published: boolean, events: WorkerEvents): void {
+  /** Starts a worker; `names` says whose the sockets' public names are. */
+  spawn(
+    id: number,
+    slot: number,
+    setup: Setup,
+    names: { published: boolean; contested: boolean },
+    events: WorkerEvents,
+  ): void {
     const { number, app, loaded, directory, launch, credentials, listeners, identity } = setup;
     const sockets = listeners.map(({ fd }) => fd);
     // Somebody may have moved them away a moment ago.
@@ -64,7 +70,7 @@ export class Crew {
       config: loaded.config,
       worker: slot,
       generation: number,
-      published,
+      ...names,
       identity,
       isMemoryLimited: launch.isMemoryLimited,
       sockets: listeners.map(({ key, inherited }, index) => ({

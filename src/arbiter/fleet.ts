@@ -34,6 +34,8 @@ export interface FleetOwner {
   rollBack(why: string): void;
   /** The start has failed. */
   startFailed(reason: string, stack: string | undefined): void;
+  /** Whether the sockets are those of a server before us, which goes on if we do not. */
+  isGuest(): boolean;
   /** Called before the plan is asked. */
   settling(): void;
   /** Called when nothing is left to do for now. */
@@ -69,8 +71,8 @@ export class Fleet {
   readonly #setups = new Map<number, Setup>();
   /** Why workers could not boot, until their exit is seen. */
   readonly #failures = new Map<number, FailedReport>();
-  /** Workers that met an error that the app did not catch, until their exit is seen. */
-  readonly #broken = new Set<number>();
+  /** Why workers could not go on, until their exit is seen. */
+  readonly #broken = new Map<number, string>();
   /** Those that were told to leave and take no request any more; only known with --watch. */
   readonly #silent = new Set<number>();
   #onAlone: () => void = () => {};
@@ -244,13 +246,20 @@ export class Fleet {
   #spawn(generation: number, slot: number): void {
     const id = this.#state.nextId;
     this.change((state, now) => change.spawned(state, generation, slot, now, Math.random()));
-    const isPublished = current(this.#state).published === 'yes';
+    const published = current(this.#state).published === 'yes';
+    const contested = !published && !this.#owner.isGuest();
     const startedAt = Date.now();
-    this.#crew.spawn(id, slot, this.#setups.get(generation)!, isPublished, {
-      onReport: (report) => this.#onReport(id, report),
-      onStray: (message) => this.observer?.heard(message, generation, startedAt),
-      onExit: (how) => this.#onExit(id, how),
-    });
+    this.#crew.spawn(
+      id,
+      slot,
+      this.#setups.get(generation)!,
+      { published, contested },
+      {
+        onReport: (report) => this.#onReport(id, report),
+        onStray: (message) => this.observer?.heard(message, generation, startedAt),
+        onExit: (how) => this.#onExit(id, how),
+      },
+    );
   }
 
   #kill(id: number, why: KillReason): void {
@@ -295,18 +304,18 @@ export class Fleet {
         this.#onReady(id);
         break;
       case 'beat':
+        // That it is ready may have been lost, in what its app has written to the channel.
+        if (this.#worker(id)?.phase === 'booting') this.#onReady(id);
         this.change((state, now) => change.beaten(state, id, report.beat, now));
         break;
       case 'failed':
         this.#failures.set(id, report);
         break;
       case 'broken':
-        this.#log.error(
-          `${this.#nameOf(id)} met an error that the app did not catch; it finishes its requests`,
-        );
-        if (this.#worker(id)) this.#broken.add(id);
+        this.#log.error(`${this.#nameOf(id)} ${report.why}; it finishes its requests`);
+        if (this.#worker(id)) this.#broken.set(id, report.why);
         this.#noteTrialStack(id, report.stack);
-        this.change((state, now) => change.broke(state, id, now));
+        this.change((state, now) => change.broke(state, id, now, `a worker ${report.why}`));
         this.#logDelay(this.#worker(id));
         break;
       case 'silent':
@@ -377,10 +386,7 @@ export class Fleet {
 
   /** Remembers an exit for those who ask for the status, and tells those who want to know at once. */
   #note({ id, killed }: WorkerState, how: WorkerExit, line: ExitLine | undefined): void {
-    const trouble =
-      this.#failures.get(id)?.message ??
-      line?.text ??
-      (this.#broken.has(id) ? 'met an error that the app did not catch' : undefined);
+    const trouble = this.#failures.get(id)?.message ?? line?.text ?? this.#broken.get(id);
     const reason = trouble ?? 'ended as it was told';
     const exit = { ...this.#identityOf(id), pid: this.#crew.handle(id)?.pid ?? null, reason };
     this.exits.unshift({ time: new Date().toISOString(), ...exit });

@@ -102,10 +102,13 @@ function mayBePublished(state: State, generation: Generation, due: Due): boolean
   return true;
 }
 
-/** Too few workers: fills each empty slot, unless its last workers died young. */
+/**
+ * Too few workers: fills each empty slot, unless its last workers died young. A stuck one is as good as gone, though it may
+ * take seconds until it has told where.
+ */
 function fill(state: State, generation: Generation, actions: Action[], due: Due): void {
   for (let slot = 1; slot <= generation.wanted; slot++) {
-    if (staff(state, generation, slot).length > 0) continue;
+    if (staff(state, generation, slot).some(({ killed }) => killed !== 'stuck')) continue;
     if (due(retryAt(generation, slot))) actions.push({ type: 'spawn', generation: generation.number, slot });
   }
 }

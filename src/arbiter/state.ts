@@ -192,10 +192,11 @@ export function rolledBack(state: State): State {
   return { ...state, generations: [current(state)] };
 }
 
-/** Another number of workers is wanted. */
-export function scaledTo(state: State, wanted: number): State {
+/** Another number of workers is wanted, in each generation: that on trial may have another one already. */
+export function scaled(state: State, by: (wanted: number) => number): State {
   const [first, ...rest] = state.generations;
-  return { ...state, generations: [{ ...first, wanted }, ...rest.map((one) => ({ ...one, wanted }))] };
+  const apply = (one: Generation) => ({ ...one, wanted: by(one.wanted) });
+  return { ...state, generations: [apply(first), ...rest.map(apply)] };
 }
 
 /** All workers are to go for now, or to come back; at once, whatever they died of before. */
@@ -237,12 +238,26 @@ export function becameReady(state: State, id: number, now: number): State {
   return { ...next, everReady: true };
 }
 
-/** A worker was told to go. */
+/** A worker was told to go. If it has served well, those before it that died young were not the last in their row. */
 export function retired(state: State, id: number, farewell: Farewell, now: number): State {
+  const worker = state.workers.find((one) => one.id === id);
+  const next = worker && isStable(worker, now) ? forgiven(state, worker) : state;
   // Told again, more urgently: the time that it has had so far does not count against it. Nor does its boot.
-  return change(state, id, (worker) => {
-    const silence = worker.phase === 'booting' ? 0 : worker.silence;
-    return { ...worker, phase: 'retiring', since: now, farewell, silence };
+  return change(next, id, (one) => {
+    const silence = one.phase === 'booting' ? 0 : one.silence;
+    return { ...one, phase: 'retiring', since: now, farewell, silence };
+  });
+}
+
+function isStable({ phase, since }: WorkerState, now: number): boolean {
+  return phase === 'ready' && now - since >= STABLE_AFTER;
+}
+
+function forgiven(state: State, { generation, slot }: WorkerState): State {
+  return changeGeneration(state, generation, (one) => {
+    const slots = new Map(one.slots);
+    slots.delete(slot);
+    return { ...one, slots };
   });
 }
 
@@ -288,15 +303,17 @@ export function killed(state: State, id: number, why: KillReason): State {
 }
 
 /**
- * A worker met an error that the app did not catch, and drains by itself: its slot is free from now on. One that was
- * told to stop may not have heard of that before: then it leaves the accept queue alone.
+ * A worker cannot go on, and drains by itself: its slot is free from now on. One that was told to stop may not have heard
+ * of that before: then it leaves the accept queue alone.
+ *
+ * @param reason in words, for whoever waits for a generation on trial.
  */
-export function broke(state: State, id: number, now: number): State {
+export function broke(state: State, id: number, now: number, reason: string): State {
   if (state.workers.some((worker) => worker.id === id && worker.phase === 'retiring'))
     return change(state, id, (worker) =>
       worker.farewell === 'stop' ? { ...worker, farewell: 'retire' } : worker,
     );
-  return retired(failed(state, id, now, undefined), id, 'retire', now);
+  return retired(failed(state, id, now, { hopeless: false, reason }), id, 'retire', now);
 }
 
 /** How a worker ended: by itself with code 0, with a signal, or because it could not go on. */
@@ -344,10 +361,10 @@ function abandoned(state: State, { generation, slot }: WorkerState): State {
  * again after 0.1 s, 0.2 s, 0.4 s … up to 10 s; one that had served for a while is replaced at once. A generation on
  * trial fails with the first worker that cannot boot, and with the third that dies after it was ready.
  */
-function failed(state: State, id: number, now: number, exit: Exit | undefined): State {
+function failed(state: State, id: number, now: number, how: Pick<Exit, 'hopeless' | 'reason'>): State {
   const worker = state.workers.find((one) => one.id === id);
   if (!worker) return state;
-  const stable = worker.phase === 'ready' && now - worker.since >= STABLE_AFTER;
+  const stable = isStable(worker, now);
   const next = changeGeneration(state, worker.generation, ({ trial, slots, ...generation }) => {
     const failures = stable ? 0 : (slots.get(worker.slot)?.failures ?? 0) + 1;
     const delay = failures === 0 ? 0 : Math.min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY);
@@ -359,10 +376,8 @@ function failed(state: State, id: number, now: number, exit: Exit | undefined): 
   });
   const { number, trial } = newest(next);
   if (!trial || number !== worker.generation) return next;
-  const hopeless = exit?.hopeless || worker.killed === 'boot timeout';
-  return hopeless || trial.deaths >= MAX_DEATHS
-    ? trialFailed(next, exit?.reason ?? 'a worker met errors that the app did not catch')
-    : next;
+  const hopeless = how.hopeless || worker.killed === 'boot timeout';
+  return hopeless || trial.deaths >= MAX_DEATHS ? trialFailed(next, how.reason) : next;
 }
 
 /** The server is to end. A second wish can only make it more urgent; the first exit code stays. */

@@ -4,13 +4,22 @@
  */
 import type { Server } from 'node:http';
 import type * as net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { inodeOf, removeIfSame, sameInode } from '../inode.ts';
 import { type OpenAccessLog, type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
-import { type AppSpec, type Beat, beatEvery, IN_FLIGHT, type Order, type Report } from '../protocol.ts';
+import {
+  type AppSpec,
+  type Beat,
+  beatEvery,
+  IN_FLIGHT,
+  type InheritedSocket,
+  type Order,
+  type Report,
+} from '../protocol.ts';
 import { IDLE_GRACE } from '../timing.ts';
 import { setTrustProxy } from '../trust-proxy.ts';
 import { accessLine, noted, remember, tunnelLine } from './access-log.ts';
@@ -58,11 +67,13 @@ takeOrders(
     else worker?.obey(order);
   },
   // Killed before it could say what to do, the arbiter leaves nothing to be done.
-  () => (worker ? worker.onOrphaned() : process.exit(0)),
+  () => (worker ? void worker.onOrphaned() : process.exit(0)),
 );
 
 /** What the app's own signal handlers get for the end, in milliseconds. */
 const LAST_WORDS = 5_000;
+/** How long the server that we were to replace may take to have its names back, in milliseconds. */
+const TAKING_BACK = 1_000;
 
 function start(order: StartOrder): void {
   try {
@@ -90,14 +101,14 @@ class Worker {
   #mayHaveConnections = false;
   /** Told to leave between that and being ready. */
   #early: Leave | undefined;
-  /** The app throws outside of any request's handler: from then on the process is not to be trusted. */
+  /** The app has made it impossible to go on. */
   #broken = false;
-  /** Whether the sockets' public names go with us, should the arbiter be killed. */
-  #responsible: boolean;
+  /** Whose the sockets' public names are: `ours` go with us, should the arbiter be killed. */
+  #names: 'ours' | 'contested' | 'theirs';
 
   constructor(order: StartOrder) {
     this.#order = order;
-    this.#responsible = order.published;
+    this.#names = order.published ? 'ours' : order.contested ? 'contested' : 'theirs';
     const name = order.config.procName ?? order.app;
     process.title = `fasticorn: worker [${name}] ${order.worker} gen ${order.generation}`;
     this.#log = openErrorLog(order.config, { worker: order.worker }, isRequestNoise);
@@ -129,10 +140,6 @@ class Worker {
     const app = await load(this.#order, adoption, this.#log);
     await app.listen();
     const server = await adoption.listening;
-    // An app that stops listening wants to go.
-    server.once('close', () => {
-      if (!this.#drain) report({ type: 'asked-to-leave' });
-    });
     const closeApp = () => this.#closeApp(app, server);
     this.#serving = {
       listening: adoption.accepting,
@@ -173,6 +180,10 @@ class Worker {
       adopt: config.adopt,
       isFirst: worker === 1,
       note: (text) => this.#log.logger.info(text),
+      // Also where the app means to end by that: without a server it is no use.
+      onClosed: () => {
+        if (!this.#drain) this.#break('does not listen any more: the app has closed its server');
+      },
       prepare: (server, addresses, isBound) => {
         this.#mayHaveConnections = true;
         if (!isServer(server)) {
@@ -200,7 +211,7 @@ class Worker {
         void this.#leave(order);
         break;
       case 'published':
-        this.#responsible = true;
+        this.#names = 'ours';
         break;
       case 'reopen':
         this.#log.reopen();
@@ -217,28 +228,37 @@ class Worker {
       return;
     }
     this.#log.logger.fatal({ err: error }, 'the app did not catch this error');
+    this.#break('met an error that the app did not catch', error);
+  }
+
+  /** Goes by itself, for a reason that follows its name. */
+  #break(why: string, error?: unknown): void {
     if (this.#broken) return;
     this.#broken = true;
-    report({ type: 'broken', stack: error instanceof Error ? error.stack : String(error) });
+    const stack = error instanceof Error ? error.stack : error === undefined ? undefined : String(error);
+    report({ type: 'broken', why, stack });
     void this.#leave({ how: 'retire', abandoned: [] });
   }
 
   /** The arbiter was killed: nobody can hold the socket for a next one, so its name must not stay. */
-  onOrphaned(): void {
+  async onOrphaned(): Promise<void> {
     const { sockets, config } = this.#order;
     // Nobody is left to end us if a hook of the app hangs.
     setTimeout(() => process.exit(1), config.gracefulTimeout * 1000);
+    // In the middle of a takeover: whoever was there before takes the names back, without a moment in which none is there.
+    if (this.#names === 'contested') await untilReplaced(sockets);
+    const isOurs = this.#names !== 'theirs';
     for (const socket of sockets) {
       const { address, spare, inode } = socket;
       if (!inode || address.kind !== 'unix') continue;
       if (spare !== undefined && spare !== address.path) removeIfSame(spare, inode);
-      if (!this.#responsible || removeIfSame(address.path, inode)) continue;
+      if (!isOurs || removeIfSame(address.path, inode)) continue;
       // With --user we may have no right to remove it: then clients go on coming, as they do on a port.
       if (sameInode(inodeOf(address.path), inode)) delete socket.inode;
     }
     this.#log.logger.fatal('the arbiter is gone: answering what has arrived, then ending');
-    // Unless the names are ours, the queues are those of a server that we were to replace.
-    void this.#leave({ how: this.#responsible ? 'stop' : 'retire', abandoned: [] });
+    // Unless they are ours, the queues are those of a server that we were to replace.
+    void this.#leave({ how: isOurs ? 'stop' : 'retire', abandoned: [] });
   }
 
   async #leave({ how, abandoned }: Leave): Promise<void> {
@@ -254,7 +274,7 @@ class Worker {
       return;
     }
     // Whoever retires has successors, and the names are theirs.
-    if (how === 'retire') this.#responsible = false;
+    if (how === 'retire') this.#names = 'theirs';
     const listening = this.#serving.listening.map(({ server, socket }) => {
       const isLast = how === 'stop' || abandoned.includes(socket.fd);
       return { server, queue: !isLast ? 'leave' : socket.inode ? 'named' : 'port' } as const;
@@ -282,6 +302,14 @@ class Worker {
       this.#log.logger.error({ err: error }, 'an error while the app was closing');
     }
   }
+}
+
+/** Resolves when none of the public names leads to these sockets, at the latest after a second. */
+async function untilReplaced(sockets: readonly InheritedSocket[]): Promise<void> {
+  const until = performance.now() + TAKING_BACK;
+  const isThere = ({ address, inode }: InheritedSocket) =>
+    inode && address.kind === 'unix' && sameInode(inodeOf(address.path), inode);
+  while (sockets.some(isThere) && performance.now() < until) await sleep(10);
 }
 
 /** What connections have to pass, if anything; loaded only then. */

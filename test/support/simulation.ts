@@ -112,7 +112,7 @@ export class Simulation {
 
   /** A worker meets an error that the app did not catch. */
   break(id: number): void {
-    this.state = state.broke(this.state, id, this.now);
+    this.state = state.broke(this.state, id, this.now, 'a worker met an error');
   }
 
   /** SIGTERM arrives at a worker. */
@@ -159,7 +159,7 @@ export class Simulation {
 
   scale(wanted: number): void {
     const before = state.current(this.state).wanted;
-    this.state = state.scaledTo(this.state, wanted);
+    this.state = state.scaled(this.state, () => wanted);
     if (this.state.paused && wanted >= before) this.state = state.pausedOrNot(this.state, false);
   }
 
