@@ -73,6 +73,12 @@ describe('A header of version 2', () => {
     }
   });
 
+  it('names an IPv4 client in the form of IPv6 as the other version and the system do', () => {
+    const mapped = { address: '::ffff:1.2.3.4', port: 1 };
+    const bytes = v2(mapped);
+    assert.deepEqual(readProxyHeader(bytes), { length: bytes.length, client: mapped });
+  });
+
   it('names nobody in a health check of the proxy itself, or for what is no TCP client', () => {
     for (const options of [{ command: 0 }, { family: 0x00 }, { family: 0x31 }, { family: 0x12 }]) {
       const bytes = v2(client4, options);

@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
+import { order, readyWorkers, settled, statusOf } from './support/control.ts';
 import { exchange, fetchFrom } from './support/http.ts';
 import { load } from './support/load.ts';
 import { freePort } from './support/port.ts';
@@ -25,6 +26,8 @@ describe('a script that listens', () => {
     ['localhost', { address: '127.0.0.1', family: 'IPv4', port: 3000 }],
     ['any', { address: '::', family: 'IPv6', port: 0 }],
     ['path', '/nowhere/at/all.sock'],
+    ['no path', { address: '::', family: 'IPv6', port: 3000 }],
+    ['no port', { address: '127.0.0.1', family: 'IPv4', port: 0 }],
     ['fd', { address: '::', family: 'IPv6', port: 0 }],
     ['later', { address: '::', family: 'IPv6', port: 3000 }],
   ];
@@ -126,6 +129,29 @@ describe('a script that listens', () => {
     await until(() => server.workers().some((pid) => pid !== before), 'another worker');
     await until(() => !server.workers().includes(before!), 'the first to be gone');
     assert.equal((await fetchFrom(from(server), '/')).status, 200);
+    const [exit] = (await statusOf(server)).exits;
+    assert.match(exit!.reason, /^does not listen any more: the app has closed its server$/);
+  });
+
+  it('that stops listening as soon as it serves is no code that a reload believes', async (t) => {
+    const flag = join(temporaryDirectory(t), 'closes');
+    const server = await startServer(t, http, ['-w', '1'], { env: { CLOSES_IF: flag } });
+    await settled(server, 1);
+    const workers = server.workers();
+    writeFileSync(flag, '');
+    const { status, json } = await order(server, '/reload');
+    assert.equal(status, 409);
+    assert.match(
+      String(json().message),
+      /^a worker does not listen any more: the app has closed its server$/,
+    );
+    assert.deepEqual(
+      (await readyWorkers(server)).map(({ pid }) => pid),
+      workers,
+    );
+    rmSync(flag);
+    assert.equal((await order(server, '/reload')).status, 200);
+    assert.equal(await server.stop(), 0);
   });
 });
 

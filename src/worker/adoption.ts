@@ -32,6 +32,8 @@ export interface AdoptionOptions {
    * @param isBound whether it gets sockets of ours, rather than a port of its own.
    */
   prepare(server: net.Server, addresses: readonly Address[], isBound: boolean): void;
+  /** Called when the server that has our sockets is closed, by whomever. */
+  onClosed?(): void;
   /** For what the operator may want to know. */
   note(text: string): void;
 }
@@ -158,6 +160,7 @@ export class Adoption {
 
   #adoptMain(server: net.Server, asked: Asked): net.Server {
     this.#main = { server, port: this.#isOurs ? undefined : asked.port };
+    if (this.#options.onClosed) server.once('close', this.#options.onClosed);
     const mapped = this.#options.adopt.flatMap(({ to }) => (to === 'first' ? [] : [formatAddress(to)]));
     const sockets = this.#options.sockets.filter(({ key }) => !mapped.includes(key));
     this.#accept(server, asked, sockets);
@@ -239,11 +242,13 @@ function readListen(args: readonly unknown[]): Asked {
   const last = args.at(-1);
   const callback = typeof last === 'function' ? (last as () => void) : undefined;
   if (typeof first === 'object' && first !== null) {
-    const { port, host, path } = first as { port?: unknown; host?: string; path?: string };
+    const { port, host, path } = first as { port?: unknown; host?: string; path?: string | false };
+    // To Node a path that is empty is none, and a port that is there but undefined is any.
+    const anyPort = 'port' in first ? 0 : undefined;
     return {
-      port: port === undefined || path !== undefined ? undefined : Number(port),
+      port: path ? undefined : port === undefined ? anyPort : Number(port),
       host,
-      path,
+      path: path || undefined,
       callback,
     };
   }

@@ -92,6 +92,8 @@ function readV2(bytes: Buffer): ProxyHeader | undefined {
 
 /** In the shortest form, as the kernel would show it. */
 function textOfV6(bytes: Buffer): string {
+  if (bytes.readUIntBE(0, 6) === 0 && bytes.readUIntBE(6, 6) === 0xffff)
+    return `::ffff:${bytes.subarray(12).join('.')}`;
   const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16));
   return new URL(`http://[${groups.join(':')}]/`).hostname.slice(1, -1);
 }

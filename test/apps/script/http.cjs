@@ -1,10 +1,11 @@
 // A script that listens by itself, in the way that LISTEN says. Its answers say what it was told, or are what
 // test/support/load.ts asks and checks.
 const { createHash } = require('node:crypto');
+const { existsSync } = require('node:fs');
 const { createServer } = require('node:http');
 const { buffer } = require('node:stream/consumers');
 
-const { LISTEN = '3000', CLEANUP } = process.env;
+const { LISTEN = '3000', CLEANUP, CLOSES_IF } = process.env;
 const about = { argv: process.argv.slice(2), isMain: require.main === module };
 
 const server = createServer(async (request, response) => {
@@ -27,6 +28,7 @@ async function answerTo(request, path) {
 
 const onListening = () => {
   about.heard = server.listening;
+  if (CLOSES_IF && existsSync(CLOSES_IF)) server.close();
 };
 const ways = {
   3000: () => server.listen(3000, onListening),
@@ -34,6 +36,8 @@ const ways = {
   localhost: () => server.listen({ port: 3000, host: 'localhost' }, onListening),
   any: () => server.listen(onListening),
   path: () => server.listen('/nowhere/at/all.sock', onListening),
+  'no path': () => server.listen({ path: false, port: 3000 }, onListening),
+  'no port': () => server.listen({ path: '', port: undefined, host: '127.0.0.1' }, onListening),
   fd: () => server.listen({ fd: 42 }, onListening),
   later: () => setTimeout(() => server.listen(3000, onListening), 200),
   never: () => {},

@@ -8,7 +8,7 @@ const answer = (text) => createServer((_request, response) => response.end(`${te
 const main = answer('main').listen(Number(MAIN), '127.0.0.1');
 // As Fastify does for the other address of localhost.
 answer('main').listen(Number(MAIN), '::1');
-const any = answer('any').listen(0);
+const any = answer('any').listen({ path: '', port: undefined, host: 'localhost' });
 const metrics = answer('metrics').listen(Number(METRICS));
 await Promise.all([once(any, 'listening'), once(metrics, 'listening')]);
 console.error(
