@@ -69,6 +69,12 @@ describe('A line of the access log', () => {
     assert.ok(server.workers().includes(pid), `${pid}`);
   });
 
+  it('has the method and the URL as they came, whatever the app makes of them', async (t) => {
+    const server = await startServer(t, file);
+    await fetchFrom({ socketPath: server.socket }, '/mounted/rest?a=b');
+    assert.equal((await lineFor(server, '/mounted/rest?a=b')).method, 'GET');
+  });
+
   it('is there for answers of every kind', async (t) => {
     const server = await startServer(t, file);
     const target = { socketPath: server.socket };

@@ -180,6 +180,61 @@ describe('A stream that an app answers itself', () => {
   });
 });
 
+describe('A server that takes streams as such', () => {
+  const file = app('script/http2-streams.mjs');
+
+  /** A session without TLS, on the Unix socket. */
+  function dialIn(t: TestContext, { socket }: Server): ClientHttp2Session {
+    const session = connect('http://localhost', { createConnection: () => dialSocket(socket) });
+    t.after(() => session.destroy());
+    return session;
+  }
+
+  /** The answer to a path, and what its trailers say. */
+  async function answerWithTrailers(session: ClientHttp2Session, path: string): Promise<string[]> {
+    const stream = session.request({ ':path': path });
+    const trailers = once(stream, 'trailers');
+    const body = await text(stream);
+    return [body, String((await trailers)[0]['grpc-status'])];
+  }
+
+  it('answers them alone, with trailers and as tunnels, and they are logged', async (t) => {
+    const server = await startServer(t, file, ['-w', '1']);
+    const [worker] = server.workers();
+    const session = dialIn(t, server);
+    for (const path of ['/one', '/two'])
+      assert.deepEqual(await answerWithTrailers(session, path), [`answer to ${path}`, '0']);
+    const tunnel = session.request({ ':method': 'CONNECT', ':authority': 'example.com:80' });
+    const [headers] = await once(tunnel, 'response');
+    assert.equal(headers[':status'], 200);
+    tunnel.end('through it');
+    assert.equal(await text(tunnel), 'through it');
+    const lines = await logged(server, 3);
+    assert.deepEqual(
+      lines.map(({ method, url, status }) => [method, url, status]),
+      [
+        ['GET', '/one', 200],
+        ['GET', '/two', 200],
+        ['CONNECT', '', 200],
+      ],
+    );
+    assert.deepEqual(server.workers(), [worker]);
+    session.close();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('finishes them before it stops, also when there is one second left', async (t) => {
+    for (const signal of ['SIGTERM', 'SIGQUIT'] as const) {
+      const server = await startServer(t, file, ['-w', '1']);
+      const answer = answerWithTrailers(dialIn(t, server), '/slow');
+      await until(() => server.stderr.includes('slow begins'), 'the stream');
+      server.kill(signal);
+      assert.deepEqual(await answer, ['answer to /slow', '0']);
+      assert.equal((await server.exited).code, 0);
+    }
+  });
+});
+
 describe('A limit to fields', () => {
   it('does not count what stands for the request line', async (t) => {
     const args = [...flags, '--limit-request-fields', '2', '--limit-request-field-size', '100'];

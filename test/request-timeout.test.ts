@@ -39,8 +39,8 @@ async function watch(t: TestContext, server: Server, timeout = TIMEOUT): Promise
   const lines: Record<string, unknown>[] = [];
   const over: string[] = [];
   const connections = new Connections({
-    onOver: (request, response) =>
-      over.push(`${request.url} ${response.writableFinished ? response.statusCode : 'cut'}`),
+    onOver: ({ url, response }) =>
+      over.push(`${url} ${response.writableFinished ? response.statusCode : 'cut'}`),
   });
   connections.watch(server);
   const log = pino({ base: null }, { write: (line) => lines.push(JSON.parse(line)) });

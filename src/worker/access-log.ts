@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { type LineBuffer, PLAIN } from '../line-buffer.ts';
+import type { Exchange } from './connection.ts';
 import type { OnOver, OnTunnel } from './connections.ts';
 import { streamOf } from './http2-stream.ts';
 import { clientOf, connectionOf } from './peers.ts';
@@ -55,26 +56,31 @@ export function requestId(request: IncomingMessage): string {
 
 /** Returns what writes the line of a request that is over. */
 export function accessLine(log: LineBuffer): OnOver {
-  return (request, response, began) => write(log, request, statusOf(request, response), began);
+  return (exchange) => write(log, exchange, statusOf(exchange.request, exchange.response));
 }
 
 /** Returns what writes the line of an upgraded connection, or one that is refused to be, when it ends. */
 export function tunnelLine(log: LineBuffer): OnTunnel {
   return (request, socket) => {
+    const { method = '', url = '' } = request;
     const began = performance.now();
     const status = statusWrittenTo(socket);
-    socket.once('close', () => write(log, request, status(), began));
+    socket.once('close', () => write(log, { request, method, url, began }, status()));
   };
 }
 
-function write(log: LineBuffer, request: IncomingMessage, status: number, began: number): void {
+function write(
+  log: LineBuffer,
+  { request, method, url, began }: Omit<Exchange, 'response'>,
+  status: number,
+): void {
   const over = performance.now();
   const { headers } = request;
   const socket = connectionOf(request);
   log.begin().add(head(Math.floor(over)));
   addQuotable(log, requestId(request), LIMITS.reqId);
-  log.add(beforeUrl(request.method ?? ''));
-  addQuotable(log, request.url ?? '', LIMITS.url);
+  log.add(beforeUrl(method));
+  addQuotable(log, url, LIMITS.url);
   log.add(beforeMs(status, bytesSince(socket)));
   log.addThousandths(Math.round((over - began) * 1000));
   log.add(tail(addressOf(request, socket), headers['user-agent'] ?? '', headers.referer ?? '')).end();

@@ -10,6 +10,9 @@ import type { Socket } from 'node:net';
 export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** As they came: those of the request are changed by routers and the like. */
+  readonly method: string;
+  readonly url: string;
   /** When its headers had come; milliseconds of a monotonic clock. */
   readonly began: number;
 }

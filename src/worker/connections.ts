@@ -3,7 +3,7 @@
  * ended without loss; what a single one is like is in `connection.ts`, and when to end some is the business of `drain.ts`.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Http2Session } from 'node:http2';
+import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type * as net from 'node:net';
 import type { Socket } from 'node:net';
 // Not the global of that name, which is looked up and asked for its value each time.
@@ -21,7 +21,7 @@ import {
   makeLast,
 } from './connection.ts';
 import type { Entrance } from './entrance.ts';
-import { streamOf } from './http2-stream.ts';
+import { standInsFor, streamOf } from './http2-stream.ts';
 import { announceKeepAlive, dropTimeout, isKeepAliveOurs, restoreTimeout } from './keep-alive.ts';
 import { lingerAtEnd } from './linger.ts';
 import { LiveMap } from './live-map.ts';
@@ -36,8 +36,8 @@ const MOST_SHOWN = 200 + 2;
 /** Connections that no server is to see yet: see `entrance.ts`. */
 export type Arrivals = Pick<Entrance, 'size' | 'busy' | 'lost' | 'endIdle' | 'destroyAll'>;
 
-/** Called when a response is over, in whatever way, with the milliseconds of a monotonic clock when its request had come. */
-export type OnOver = (request: IncomingMessage, response: ServerResponse, began: number) => void;
+/** Called when a response is over, in whatever way. */
+export type OnOver = (exchange: Exchange) => void;
 
 /** Called when a connection becomes its app's own, before the app hears of it. */
 export type OnTunnel = (request: IncomingMessage, socket: Duplex) => void;
@@ -95,7 +95,8 @@ export class Connections {
       });
     }
     // Without a listener Node makes no request of a stream of HTTP/2. On HTTP/1 it does no harm.
-    if (server.listenerCount('request') === 0) server.on('request', () => {});
+    if (server.listenerCount('request') + server.listenerCount('stream') === 0)
+      server.on('request', () => {});
     // Not one more listener: an event with two costs more, and an app may remove them all.
     const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]): boolean => {
@@ -108,6 +109,9 @@ export class Connections {
           setImmediate(() => emit(event, ...args));
           return true;
         }
+      } else if (event === 'stream' && server.listenerCount('request') === 0) {
+        const [stream, headers] = args as [ServerHttp2Stream, IncomingHttpHeaders];
+        this.#begin(...standInsFor(stream, headers));
       } else if (TUNNELS.includes(event)) this.#handOver(args[0] as IncomingMessage, args[1] as Duplex);
       return emit(event, ...args);
     };
@@ -158,10 +162,10 @@ export class Connections {
   }
 
   /** What people are told about a request in flight. */
-  describe({ request, began }: Exchange, now = performance.now()): InFlight {
+  describe({ request, method, url, began }: Exchange, now = performance.now()): InFlight {
     return {
-      method: request.method ?? '',
-      url: clip(request.url ?? '', MOST_SHOWN),
+      method,
+      url: clip(url, MOST_SHOWN),
       id: clip(requestId(request), MOST_SHOWN),
       age: Math.round(now - began),
     };
@@ -286,7 +290,8 @@ export class Connections {
     const { pending } = connection;
     // An app that is asked whether to continue hands the request on as another event, as Node's documentation has it.
     if (pending.length > 0 && pending.some((one) => one.response === response)) return;
-    const exchange: Exchange = { request, response, began: performance.now() };
+    const { method = '', url = '' } = request;
+    const exchange: Exchange = { request, response, method, url, began: performance.now() };
     pending.push(exchange);
     this.#begun++;
     if (this.#closingSince !== undefined) makeLast(connection, exchange);
@@ -304,7 +309,7 @@ export class Connections {
     const { pending } = connection;
     const index = pending.indexOf(exchange);
     if (index < 0) return;
-    const { request, response, began } = exchange;
+    const { request } = exchange;
     // Nearly always the only one, and `splice` makes an array each time.
     if (index === pending.length - 1) pending.pop();
     else pending.splice(index, 1);
@@ -319,7 +324,7 @@ export class Connections {
       });
     }
     if (pending.length === 0) this.#letRest(connection);
-    this.#onOver?.(request, response, began);
+    this.#onOver?.(exchange);
   }
 
   #settle(connection: Connection): void {

@@ -30,6 +30,12 @@ export default async function answers(app) {
       ),
     );
   });
+  app.get('/mounted/:rest', async (request) => {
+    // As routers of Express do, and what has forms speak PUT.
+    request.raw.url = '/rest';
+    request.raw.method = 'PUT';
+    return 'mounted';
+  });
   app.get('/log', async () => {
     console.log('a line of the app itself');
     return 'logged';
