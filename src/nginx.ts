@@ -121,8 +121,8 @@ function besideServers(): string {
   keepalive_timeout ${PROXY_IDLE}s;
 }
 
-# For a second and a third attempt, when a worker died under a request. They need new connections, which another
-# worker accepts: when a worker dies, the pool above may be full of connections to it.
+# For what needs a new connection: WebSockets, and a second and a third attempt, when a worker died under a request, which
+# another worker is to accept. When a worker dies, the pool above may be full of connections to it.
 upstream app_again {
   # max_fails=0: as fail_timeout=0, where there is a choice.
   ${server} fail_timeout=0 max_fails=0;
@@ -141,6 +141,11 @@ map $http_upgrade $app_upgrade {
 map $app_upgrade $app_connection {
   default '';
   websocket upgrade;
+}
+# Never from the pool, to which nginx would return the connection of a handshake that is refused: nobody reads there any more.
+map $app_upgrade $app_upstream {
+  default app_server;
+  websocket app_again;
 }
 # As the client sent it, with its port. HTTP/3 has it elsewhere, and HTTP/1.0 needs none, but HTTP/1.1 to the app does.
 map $http_host $app_host {
@@ -178,8 +183,8 @@ proxy_set_header X-Request-ID $request_id;`;
 const LOCATIONS = `# Everything is the app's.
 location / {
   # The path and the query go on as they came.
-  proxy_pass http://app_server;
-  # One attempt on a connection of the pool.
+  proxy_pass http://$app_upstream;
+  # One attempt.
   proxy_next_upstream off;
   # The worker died, nobody listens, or nginx cannot take the answer.
   error_page 502 = @again;

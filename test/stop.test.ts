@@ -8,7 +8,7 @@ import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
-import { settled } from './support/control.ts';
+import { readyWorkers, settled } from './support/control.ts';
 import { startOnPort } from './support/http.ts';
 import { load } from './support/load.ts';
 import { RawConnection } from './support/raw.ts';
@@ -167,6 +167,23 @@ describe('TERM', () => {
     );
   });
 
+  it('waits for no tunnel that was refused: not when its client has gone, and else for no longer than when idle', async (t) => {
+    const server = await startServer(t, app('answers.mjs'), ['-w', '1']);
+    const leaving = await RawConnection.open(server.socket);
+    const staying = await RawConnection.open(server.socket);
+    for (const connection of [leaving, staying]) {
+      connection.get('/routed', 'Connection: Upgrade\r\nUpgrade: websocket\r\n');
+      await until(() => connection.answers === 1, 'the refusal');
+    }
+    const connections = async () => (await readyWorkers(server))[0]!.connections;
+    await until(async () => (await connections()) === 2, 'both to be counted');
+    leaving.socket.end();
+    await until(async () => (await connections()) === 1, 'the first to be gone');
+    assert.equal(await server.stop(), 0);
+    assert.ok(staying.ended);
+    assert.doesNotMatch(server.stderr, /cut/);
+  });
+
   it('cuts a request that never ends, runs onClose all the same, says so, and exits with 0', async (t) => {
     const { server, marks } = await start(t, ['--graceful-timeout', '2']);
     const connection = await RawConnection.open(server.socket);
@@ -211,7 +228,12 @@ describe('TERM while no worker is there', () => {
     const server = await startServer(t, app('crashing.mjs'), ['-w', '1']);
     // Dies young, again and again, until the next one has to wait for a while.
     await until(async () => {
-      for (const pid of server.workers()) process.kill(pid, 'SIGKILL');
+      for (const pid of server.workers())
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // Just gone.
+        }
       return /died young 5 times/.test(server.stderr);
     }, 'the slot to wait');
     const waiting = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open(server.socket)));

@@ -7,7 +7,6 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 // Not the global of that name, which is looked up and asked for its value each time.
 import { performance } from 'node:perf_hooks';
-import type { Duplex } from 'node:stream';
 import { type LineBuffer, PLAIN } from '../line-buffer.ts';
 import type { Exchange } from './connection.ts';
 import type { OnOver, OnTunnel } from './connections.ts';
@@ -61,11 +60,12 @@ export function accessLine(log: LineBuffer): OnOver {
 
 /** Returns what writes the line of an upgraded connection, or one that is refused to be, when it ends. */
 export function tunnelLine(log: LineBuffer): OnTunnel {
-  return (request, socket) => {
+  return (request, socket, status) => {
     const { method = '', url = '' } = request;
     const began = performance.now();
-    const status = statusWrittenTo(socket);
-    socket.once('close', () => write(log, { request, method, url, began }, status()));
+    socket.once('close', () =>
+      write(log, { request, method, url, began }, status() ?? CLIENT_CLOSED_REQUEST),
+    );
   };
 }
 
@@ -210,28 +210,6 @@ function statusOfStream(
   if (!response.headersSent || clientLeft) return CLIENT_CLOSED_REQUEST;
   // An app may answer on the stream itself, of which the response knows nothing.
   return Number(sentHeaders?.[':status'] ?? response.statusCode);
-}
-
-/** Reads the status that an app writes on an upgraded connection by itself: 101, or its refusal. */
-function statusWrittenTo(socket: Duplex): () => number {
-  let status: number | undefined;
-  for (const method of ['write', 'end'] as const) {
-    const original = socket[method] as (...args: unknown[]) => unknown;
-    const ours = (...args: unknown[]) => {
-      status ??= statusIn(args[0]);
-      // What the app has put around it by then stays.
-      if (socket[method] === ours) Object.assign(socket, { [method]: original });
-      return original.apply(socket, args);
-    };
-    Object.assign(socket, { [method]: ours });
-  }
-  return () => status ?? CLIENT_CLOSED_REQUEST;
-}
-
-function statusIn(written: unknown): number {
-  const start = written instanceof Uint8Array ? Buffer.from(written.subarray(0, 12)) : written;
-  const match = /^HTTP\/1\.[01] (\d{3})/.exec(String(start));
-  return match ? Number(match[1]) : CLIENT_CLOSED_REQUEST;
 }
 
 /**

@@ -27,6 +27,7 @@ import { lingerAtEnd } from './linger.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent, rawOf } from './peers.ts';
 import { comesWithResponse, TUNNELS } from './request-events.ts';
+import { isRefusal, noticeEnd, onAnswer } from './tunnel-answer.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -39,8 +40,8 @@ export type Arrivals = Pick<Entrance, 'size' | 'busy' | 'lost' | 'endIdle' | 'de
 /** Called when a response is over, in whatever way. */
 export type OnOver = (exchange: Exchange) => void;
 
-/** Called when a connection becomes its app's own, before the app hears of it. */
-export type OnTunnel = (request: IncomingMessage, socket: Duplex) => void;
+/** Called when a connection becomes its app's own, before the app hears of it; `status` is what the app answers, once it has. */
+export type OnTunnel = (request: IncomingMessage, socket: Duplex, status: () => number | undefined) => void;
 
 export interface ConnectionsOptions {
   onOver?: OnOver | undefined;
@@ -112,7 +113,8 @@ export class Connections {
       } else if (event === 'stream' && server.listenerCount('request') === 0) {
         const [stream, headers] = args as [ServerHttp2Stream, IncomingHttpHeaders];
         this.#begin(...standInsFor(stream, headers));
-      } else if (TUNNELS.includes(event)) this.#handOver(args[0] as IncomingMessage, args[1] as Duplex);
+      } else if (TUNNELS.includes(event))
+        this.#handOver(event, args[0] as IncomingMessage, args[1] as Duplex);
       return emit(event, ...args);
     };
   }
@@ -345,14 +347,28 @@ export class Connections {
   }
 
   /** A connection is an app's own from now on, whatever its requests so far. */
-  #handOver(request: IncomingMessage, socket: Duplex): void {
+  #handOver(event: string, request: IncomingMessage, socket: Duplex): void {
     const connection = this.#of(request);
     // An app may hand the request on by the same event.
     if (!connection || connection.isTunnel) return;
-    this.#onTunnel?.(request, socket);
+    let status: number | undefined;
+    const isLate = () => connection.pending.length > 0;
+    onAnswer(socket, isLate, (answered) => {
+      status = answered;
+      if (isRefusal(event, status)) this.#takeBack(connection, socket);
+    });
+    this.#onTunnel?.(request, socket, () => status);
     if (connection.isReused) restoreTimeout(connection.socket, connection.server!);
     connection.isReused = false;
     connection.isTunnel = true;
+  }
+
+  /** It is to be no tunnel, and there is no parser on it any more: it rests, until its client or we end it. */
+  #takeBack(connection: Connection, socket: Duplex): void {
+    connection.isTunnel = false;
+    noticeEnd(socket);
+    this.#settle(connection);
+    this.#letRest(connection);
   }
 }
 

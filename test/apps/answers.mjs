@@ -1,4 +1,5 @@
 // Answers of every kind, for the access log.
+import { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { WebSocketServer } from 'ws';
 
@@ -45,6 +46,11 @@ export default async function answers(app) {
   app.server.on('upgrade', (request, socket, head) => {
     if (request.url === '/ws')
       sockets.handleUpgrade(request, socket, head, (client) => client.send('welcome'));
-    else socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
+    else if (request.url.startsWith('/routed')) {
+      // As @fastify/websocket has what is no WebSocket answered: the connection stays.
+      const response = new ServerResponse(request);
+      response.assignSocket(socket);
+      app.routing(request, response);
+    } else socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
   });
 }
