@@ -82,6 +82,18 @@ describe('A change', () => {
     await answers(site, '3');
   });
 
+  it('of a directory that is moved away', async (t) => {
+    const { site, server } = await develop(t, {
+      'app.mjs': appOf('./lib/version.mjs'),
+      'lib/version.mjs': moduleOf('1'),
+    });
+    const at = (name: string) => join(site.directory, name);
+    renameSync(at('lib'), at('old'));
+    await until(() => server.stderr.includes('Cannot find module'), 'the failure to be told');
+    renameSync(at('old'), at('lib'));
+    await answers(site, '1');
+  });
+
   it('of a directory that is removed and made anew, or replaced', async (t) => {
     const { site } = await develop(t, {
       'app.mjs': appOf('./src/deep/version.mjs'),

@@ -226,11 +226,11 @@ export class Watcher {
     this.#options.onChange(changed);
   }
 
-  /** Directories that were removed, moved or made anew are others than those that are watched. */
+  /** Directories that were removed, moved or made anew are others than those that are watched: so may be what is in them. */
   #renewDirectories(): void {
     const gone = [...this.#directories].filter(([path, { inode }]) => statOf(path)?.ino !== inode);
     for (const [path] of gone) this.#unwatch(path);
-    const renewed = new Set<string>();
+    const renewed = new Set(gone.map(([path]) => path));
     for (const parent of new Set([...this.#files.keys()].map(dirname))) {
       const directories = this.#directoriesOf(parent);
       if (directories.every((directory) => this.#directories.has(directory))) continue;
