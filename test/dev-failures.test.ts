@@ -41,6 +41,17 @@ describe('While the app cannot start', () => {
     await answers(site, '2');
   });
 
+  it('an upgrade is refused, and a reload is not, if it never could', async (t) => {
+    const { site, server } = await developBroken(t, { 'app.mjs': 'throw new Error("no");' });
+    server.kill('SIGUSR2');
+    await until(() => server.stderr.includes('cannot upgrade: nothing serves yet'), 'the refusal');
+    server.kill('SIGHUP');
+    await failed(server);
+    site.deploy('2');
+    await answers(site, '2');
+    assert.equal(await server.stop(), 0);
+  });
+
   it('a file that was missing is noticed when it is there', async (t) => {
     const { site, server } = await develop(t, { 'app.mjs': versionApp('1') });
     site.write('app.mjs', appOf('./lib/new.mjs'));

@@ -3,11 +3,12 @@
  * has come, and go.
  */
 import assert from 'node:assert/strict';
-import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { settled } from './support/control.ts';
 import { fetchFrom } from './support/http.ts';
+import { freePort } from './support/port.ts';
 import { RawConnection } from './support/raw.ts';
 import {
   app,
@@ -64,6 +65,26 @@ describe('the workers of a killed arbiter', () => {
     server.kill('SIGKILL');
     await until(() => marks('onClose') === 2, 'both to hang');
     await allGone(workers);
+  });
+
+  it('of a server on a port leave a control socket, which the next one removes', async (t) => {
+    const left = ({ pid }: Server) =>
+      readdirSync('/tmp').filter((name) => name.includes(`fasticorn-${pid}.`));
+    const start = async () => {
+      const args = ['-w', '1', '-b', `127.0.0.1:${await freePort()}`];
+      const server = await startServer(t, app('echo.mjs'), args, { early: true });
+      await until(() => left(server).length === 2, 'its control socket');
+      return server;
+    };
+    const first = await start();
+    first.workers();
+    first.kill('SIGKILL');
+    await first.exited;
+    assert.equal(left(first).length, 2);
+    const second = await start();
+    await until(() => left(first).length === 0, 'the names to be gone');
+    assert.equal(await second.stop(), 0);
+    assert.deepEqual(left(second), []);
   });
 
   it('answer what was in flight', async (t) => {

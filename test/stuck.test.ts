@@ -172,6 +172,19 @@ describe('A worker whose event loop is blocked', () => {
 
 // Together, as each waits for the end of an examination.
 describe('A worker that tells nothing even when it is examined', { concurrency: true }, () => {
+  it('is replaced at once, long before it is killed', async (t) => {
+    const server = await startServer(t, app('stuck.mjs'), ['-w', '1', '--timeout', '1']);
+    await settled(server, 1);
+    const { pid: before, answer } = await victim(t, server, '/child?');
+    // Waits in the queue until there is another worker.
+    await until(async () => Number((await get(server, '/pid')).body) !== before, 'the replacement');
+    assert.ok(isRunning(before));
+    assert.deepEqual((await statusOf(server)).workers.map(({ phase }) => phase).sort(), ['ready', 'stuck']);
+    assert.equal(await answer, 'ECONNRESET');
+    await settled(server, 1);
+    assert.equal(await server.stop(), 0);
+  });
+
   it('because it is stopped is killed all the same', async (t) => {
     const server = await start(t, ['--timeout', '1']);
     const pid = server.workers()[0]!;

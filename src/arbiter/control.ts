@@ -2,16 +2,16 @@
  * The control socket: what the server tells of itself and takes orders on, in HTTP, for curl, health probes and our
  * own command line. Knows HTTP and its socket; what an order does is the business of the arbiter behind it.
  */
-import { chmodSync } from 'node:fs';
+import { chmodSync, readdirSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { type Command, type Outcome, pages, type VerbName, verbNames, verbs } from '../commands.ts';
 import { UserError } from '../errors.ts';
 import { http } from '../http.ts';
 import { inodeOf, sameInode } from '../inode.ts';
 import type { Health, Status } from '../status.ts';
-import { assertPossible, hiddenName, SocketPath } from './socket-path.ts';
+import { assertPossible, hiddenName, removeIfDead, SocketPath } from './socket-path.ts';
 import { refusal } from './socket-probe.ts';
 
 /** How many connections there may be at a time; more are closed at once. */
@@ -108,6 +108,7 @@ export class ControlSocket {
     } catch (error) {
       throw this.#refusal(error as Error);
     }
+    await sweepDead(this.path);
   }
 
   /** Takes the public name back from a successor that has failed, and removes what it left behind. */
@@ -270,6 +271,17 @@ export class ControlSocket {
     response.writeHead(200, { 'content-type': 'application/json', connection: 'close' });
     response.write(`${JSON.stringify(outcome)}\n`);
   }
+}
+
+/**
+ * Removes what killed servers on ports have left where ours is: each name has another pid in it, so that nobody would
+ * replace it. What cannot be removed does no harm.
+ */
+async function sweepDead(path: string): Promise<void> {
+  const ofPid = /^\.?fasticorn-\d+\.ctl(\.[0-9a-f]{8})?$/;
+  if (!ofPid.test(basename(path))) return;
+  const directory = dirname(path);
+  for (const name of readdirSync(directory)) if (ofPid.test(name)) await removeIfDead(join(directory, name));
 }
 
 const isVerb = (name: string): name is VerbName => (verbNames as string[]).includes(name);

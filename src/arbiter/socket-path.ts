@@ -363,13 +363,18 @@ export class SocketPath {
     for (const name of entriesOf(directory)) {
       if (!name.startsWith(prefix) || !/^[0-9a-f]{8}$/.test(name.slice(prefix.length))) continue;
       const file = join(directory, name);
-      const inode = inodeOf(file);
-      if (!inode || file === this.spare) continue;
-      const isDead = async () =>
-        lstatSync(file, { throwIfNoEntry: false })?.isSocket() && (await probe(file)) === 'dead';
-      if (sameInode(inode, this.inode) || (await isDead())) removeIfSame(file, inode);
+      if (file === this.spare) continue;
+      if (sameInode(inodeOf(file), this.inode)) removeIfSame(file, this.inode);
+      else await removeIfDead(file);
     }
   }
+}
+
+/** Removes a socket on which nobody listens. Anything else stays as it is. */
+export async function removeIfDead(file: string): Promise<void> {
+  const inode = inodeOf(file);
+  if (inode && lstatSync(file, { throwIfNoEntry: false })?.isSocket() && (await probe(file)) === 'dead')
+    removeIfSame(file, inode);
 }
 
 function entriesOf(directory: string): string[] {

@@ -52,12 +52,17 @@ export class Succession {
    * @param by who asks, for the log.
    */
   upgrade(by: string): Promise<Outcome> {
-    const { invocation, log } = this.#options;
-    if (invocation.tiedToUs !== undefined) {
-      const message = `cannot upgrade: ${invocation.tiedToUs}`;
+    const { invocation, log, fleet } = this.#options;
+    const { patient } = fleet.state;
+    const isStarting = current(fleet.state).published !== 'yes';
+    // Whether a start that waits for better code ever ends, nobody knows; meanwhile only a reload helps.
+    const obstacle = patient && isStarting ? 'nothing serves yet' : invocation.tiedToUs;
+    if (obstacle !== undefined) {
+      const message = `cannot upgrade: ${obstacle}`;
       log.error(`${by}: ${message}`);
       return Promise.resolve({ ok: false, message });
     }
+    if (isStarting) log.info(`${by}: upgrading once this server serves`);
     this.#upgrading ??= this.#upgrade(by).finally(() => {
       this.#upgrading = undefined;
     });

@@ -32,7 +32,10 @@ export default async function stuck(app) {
     reply.send('blocked');
   });
   // Waits in a system call: there is no JavaScript to be seen.
-  app.get('/child', () => execFileSync('sleep', ['600']));
+  app.get('/child', ({ query }) => {
+    if (query.mark) writeFileSync(query.mark, String(process.pid));
+    execFileSync('sleep', ['600']);
+  });
   // Busy nearly all the time, though never for long.
   app.get('/bursts', async (request) => {
     for (const end = performance.now() + Number(request.query.ms); performance.now() < end; ) {
