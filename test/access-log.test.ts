@@ -162,6 +162,16 @@ describe('A line of the access log', () => {
     });
   }
 
+  it('says 499 for a request behind one whose answer was to be the last of the connection', async (t) => {
+    const server = await startServer(t, file);
+    const requests = ['/last', '/never-sent'].map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    const answers = await exchange({ socketPath: server.socket }, requests.join(''));
+    assert.equal(answers.match(/HTTP\/1\.1/g)?.length, 1);
+    assert.equal((await lineFor(server, '/last')).status, 200);
+    const { status, bytes } = await lineFor(server, '/never-sent');
+    assert.deepEqual({ status, bytes }, { status: 499, bytes: 0 });
+  });
+
   it('does not blame the client for an answer that the app has broken off', async (t) => {
     const server = await startServer(t, file);
     await assert.rejects(fetchFrom({ socketPath: server.socket }, '/breaks-off'));

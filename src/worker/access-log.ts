@@ -190,6 +190,8 @@ function statusOf(request: IncomingMessage, response: ServerResponse): number {
   const stream = streamOf(request);
   if (stream) return statusOfStream(request, stream, response);
   if (response.writableFinished) return response.statusCode;
+  // Of a pipelined request behind an answer that was the last of its connection: nothing of its own was sent.
+  if (!response.socket && response.writableLength > 0) return CLIENT_CLOSED_REQUEST;
   const { socket } = request;
   const clientLeft = (socket.readableEnded || socket.errored) && !response.errored;
   return response.headersSent && !clientLeft ? response.statusCode : CLIENT_CLOSED_REQUEST;

@@ -10,6 +10,10 @@ export default async function answers(app) {
   app.get('/boom', async () => {
     throw new Error('boom');
   });
+  app.get('/last', async (_request, reply) => {
+    reply.header('connection', 'close');
+    return 'the last';
+  });
   app.get('/streamed', (_request, reply) => reply.send(Readable.from(['a'.repeat(1000), 'b'.repeat(1000)])));
   app.get('/never', () => new Promise(() => {}));
   app.get('/impatient', async (_request, reply) => {
