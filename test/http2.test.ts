@@ -223,6 +223,17 @@ describe('A server that takes streams as such', () => {
     assert.equal(await server.stop(), 0);
   });
 
+  it('believes nobody on TCP who says for whom they come', async (t) => {
+    const { server, target } = await startOnPort(t, file, ['-w', '1']);
+    const session = connect(`http://127.0.0.1:${target.port}`);
+    t.after(() => session.destroy());
+    const stream = session.request({ ':path': '/', 'x-forwarded-for': '6.6.6.6', 'x-request-id': 'forged' });
+    assert.equal(await text(stream), 'answer to /');
+    const [line] = await logged(server, 1);
+    assert.deepEqual([line!.reqId, line!.remoteAddress], ['', '127.0.0.1']);
+    session.close();
+  });
+
   it('finishes them before it stops, also when there is one second left', async (t) => {
     for (const signal of ['SIGTERM', 'SIGQUIT'] as const) {
       const server = await startServer(t, file, ['-w', '1']);

@@ -34,7 +34,11 @@ import { begin, failed } from './support/upgrade-scene.ts';
 const WAYS = ['at boot', 'in a request'] as const;
 
 /** Two workers of an app that interferes, which all have done so and have beaten since. */
-async function interfered(t: TestContext, way: 'talk' | 'noise' | 'disconnect', when: (typeof WAYS)[number]) {
+async function interfered(
+  t: TestContext,
+  way: 'talk' | 'readiness' | 'noise' | 'disconnect',
+  when: (typeof WAYS)[number],
+) {
   const server = await startServer(t, app('interferes.mjs'), ['-w', '2'], {
     env: when === 'at boot' ? { AT_BOOT: way } : {},
   });
@@ -122,6 +126,17 @@ describe('An app that talks to its parent process', () => {
   }
 });
 
+describe('An app that says on descriptor 3 that it is ready', () => {
+  for (const when of WAYS) {
+    it(`${when} is heard by nobody`, async (t) => {
+      const { server, unchanged } = await interfered(t, 'readiness', when);
+      await unchanged();
+      assert.deepEqual(loud(server), []);
+      assert.equal(await server.stop(), 0);
+    });
+  }
+});
+
 describe('Noise on the channel to the arbiter', () => {
   const errors = (server: Server) => saying(server, /has written to its channel to the arbiter/);
 
@@ -141,7 +156,7 @@ describe('Noise on the channel to the arbiter', () => {
     writeFileSync(
       file,
       `import { writeSync } from 'node:fs';
-      export default { onReload() { writeSync(3, 'ready\\n'); process.send({ cmd: 'NODE_HANDLE_ACK' }); } };`,
+      export default { onReload() { writeSync(4, 'ready\\n'); process.send({ cmd: 'NODE_HANDLE_ACK' }); } };`,
     );
     const server = await startServer(t, app('echo.mjs'), ['-w', '1', '-c', file]);
     await settled(server, 1);

@@ -275,7 +275,7 @@ const failures: Record<
         'bad',
         "app.addHook('onListen', async () => { setTimeout(() => { throw new Error('born to die'); }, 50); });",
       ),
-    says: /a worker met errors that the app did not catch/,
+    says: /a worker met an error that the app did not catch/,
     stack: /born to die/,
   },
   'an app that ends its process right after it is ready': {

@@ -169,19 +169,43 @@ describe('TERM', () => {
 
   it('waits for no tunnel that was refused: not when its client has gone, and else for no longer than when idle', async (t) => {
     const server = await startServer(t, app('answers.mjs'), ['-w', '1']);
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
     const leaving = await RawConnection.open(server.socket);
     const staying = await RawConnection.open(server.socket);
-    for (const connection of [leaving, staying]) {
-      connection.get('/routed', 'Connection: Upgrade\r\nUpgrade: websocket\r\n');
+    const asking = await RawConnection.open(server.socket);
+    for (const connection of [leaving, staying, asking]) {
+      connection.get('/routed', upgrade);
       await until(() => connection.answers === 1, 'the refusal');
     }
     const connections = async () => (await readyWorkers(server))[0]!.connections;
-    await until(async () => (await connections()) === 2, 'both to be counted');
+    await until(async () => (await connections()) === 3, 'all to be counted');
+    // To Node nobody is there any more who could answer.
+    asking.get('/');
     leaving.socket.end();
-    await until(async () => (await connections()) === 1, 'the first to be gone');
+    await until(async () => (await connections()) === 2, 'the first to be gone');
     assert.equal(await server.stop(), 0);
-    assert.ok(staying.ended);
+    assert.ok(staying.ended && asking.ended);
     assert.doesNotMatch(server.stderr, /cut/);
+  });
+
+  it('lets an app answer on for a tunnel that it refuses, and keeps one that it grants after a hint', async (t) => {
+    const server = await startServer(t, app('answers.mjs'), ['-w', '1', '--keep-alive', '1']);
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: other\r\n';
+    const granted = await RawConnection.open(server.socket);
+    granted.get('/early', upgrade);
+    await until(() => granted.received.includes(' 101 '), 'the tunnel');
+    const refused = await RawConnection.open(server.socket);
+    refused.get('/refused-slowly', upgrade);
+    await until(() => refused.received.includes('more'), 'the first part');
+    granted.send('still there');
+    await until(() => granted.received.includes('still there'), 'the echo');
+    server.kill('SIGTERM');
+    await until(() => refused.ended, 'the end');
+    assert.match(refused.received, /moremoremore$/);
+    granted.close();
+    assert.equal((await server.exited).code, 0);
+    const statuses = server.accessLog().map(({ url, status }) => `${url} ${status}`);
+    assert.deepEqual(statuses.sort(), ['/early 101', '/refused-slowly 404']);
   });
 
   it('cuts a request that never ends, runs onClose all the same, says so, and exits with 0', async (t) => {

@@ -2,7 +2,7 @@
  * The control socket: what the server tells of itself and takes orders on, in HTTP, for curl, health probes and our
  * own command line. Knows HTTP and its socket; what an order does is the business of the arbiter behind it.
  */
-import { chmodSync, readdirSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { UserError } from '../errors.ts';
 import { http } from '../http.ts';
 import { inodeOf, sameInode } from '../inode.ts';
 import type { Health, Status } from '../status.ts';
-import { assertPossible, hiddenName, removeIfDead, SocketPath } from './socket-path.ts';
+import { assertPossible, entriesOf, hiddenName, removeIfDead, SocketPath } from './socket-path.ts';
 import { refusal } from './socket-probe.ts';
 
 /** How many connections there may be at a time; more are closed at once. */
@@ -281,7 +281,7 @@ async function sweepDead(path: string): Promise<void> {
   const ofPid = /^\.?fasticorn-\d+\.ctl(\.[0-9a-f]{8})?$/;
   if (!ofPid.test(basename(path))) return;
   const directory = dirname(path);
-  for (const name of readdirSync(directory)) if (ofPid.test(name)) await removeIfDead(join(directory, name));
+  for (const name of entriesOf(directory)) if (ofPid.test(name)) await removeIfDead(join(directory, name));
 }
 
 const isVerb = (name: string): name is VerbName => (verbNames as string[]).includes(name);

@@ -45,8 +45,8 @@ export class HookProcess {
     const child = spawnConfigProcess(PROGRAM, [file, HOOK_HOST], {
       cwd: directory,
       env,
-      // What hooks print goes to standard error, as what their file prints.
-      stdio: ['ignore', 2, 2, 'ipc'],
+      // What hooks print goes to standard error, as what their file prints. Descriptor 3 is not ours, as in a worker.
+      stdio: ['ignore', 2, 2, 'ignore', 'ipc'],
       detached: true,
     });
     this.#child = child;

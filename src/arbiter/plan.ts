@@ -104,11 +104,12 @@ function mayBePublished(state: State, generation: Generation, due: Due): boolean
 
 /**
  * Too few workers: fills each empty slot, unless its last workers died young. A stuck one is as good as gone, though it may
- * take seconds until it has told where.
+ * take seconds until it has told where; but if the next one is stuck as well, more would not help.
  */
 function fill(state: State, generation: Generation, actions: Action[], due: Due): void {
   for (let slot = 1; slot <= generation.wanted; slot++) {
-    if (staff(state, generation, slot).some(({ killed }) => killed !== 'stuck')) continue;
+    const there = staff(state, generation, slot);
+    if (there.length > 1 || there.some(({ killed }) => killed !== 'stuck')) continue;
     if (due(retryAt(generation, slot))) actions.push({ type: 'spawn', generation: generation.number, slot });
   }
 }

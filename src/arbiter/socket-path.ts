@@ -377,7 +377,8 @@ export async function removeIfDead(file: string): Promise<void> {
     removeIfSame(file, inode);
 }
 
-function entriesOf(directory: string): string[] {
+/** The names in a directory; none if it may not be read. */
+export function entriesOf(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch {

@@ -22,7 +22,10 @@ export interface WorkerEvents {
 /** How a process ended; `error` if there never was one. */
 export type WorkerExit = { code: number } | { signal: NodeJS.Signals } | { error: Error };
 
-/** In a worker, and in a successor: 0, 1 and 2 are standard streams and 3 is the IPC channel; the sockets follow. */
+/**
+ * In a worker, and in a successor, after the standard streams and 3. There a successor has its channel, and a worker nothing
+ * of ours, as some programs write there that they are ready: its channel follows the sockets.
+ */
 export const FIRST_SOCKET_FD = 4;
 
 /** A running worker. */
@@ -44,7 +47,7 @@ export class WorkerHandle {
     { launch, credentials }: { launch: Launch; credentials: Credentials | undefined },
     events: WorkerEvents,
   ) {
-    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...sockets];
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ignore', ...sockets, 'ipc'];
     const node = [...launch.flags, ...AUTOPSY_FLAGS, WORKER];
     const { file, args, options } = commandAs(credentials, process.execPath, node);
     try {

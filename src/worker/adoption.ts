@@ -32,8 +32,8 @@ export interface AdoptionOptions {
    * @param isBound whether it gets sockets of ours, rather than a port of its own.
    */
   prepare(server: net.Server, addresses: readonly Address[], isBound: boolean): void;
-  /** Called when the server that has our sockets is closed, by whomever. */
-  onClosed?(): void;
+  /** Called when the server that has our sockets is about to be closed by its app. */
+  onClose?(): void;
   /** For what the operator may want to know. */
   note(text: string): void;
 }
@@ -160,10 +160,15 @@ export class Adoption {
 
   #adoptMain(server: net.Server, asked: Asked): net.Server {
     this.#main = { server, port: this.#isOurs ? undefined : asked.port };
-    if (this.#options.onClosed) server.once('close', this.#options.onClosed);
     const mapped = this.#options.adopt.flatMap(({ to }) => (to === 'first' ? [] : [formatAddress(to)]));
     const sockets = this.#options.sockets.filter(({ key }) => !mapped.includes(key));
     this.#accept(server, asked, sockets);
+    const { close } = server;
+    // Not by its event, for which Node waits until the last connection has ended.
+    server.close = (callback) => {
+      this.#options.onClose?.();
+      return close.call(server, callback);
+    };
     this.#found(server);
     return server;
   }

@@ -43,6 +43,8 @@ export interface Connection {
   isReused: boolean;
   /** An upgraded connection: its app's own. */
   isTunnel: boolean;
+  /** What had been written when nothing more was expected of one that was refused to be that; absent for others. */
+  abandonedAt: number | undefined;
   /** What had been read when `endUnused` last looked, and since when no more has been; milliseconds as above. */
   seenBytes: number;
   silentSince: number;
@@ -54,14 +56,21 @@ export function end({ socket, session }: Connection): void {
   else socket.end(() => socket.destroy());
 }
 
+/** A connection that was refused to be a tunnel is of no use any more, unless its app writes there again. */
+export function abandon(connection: Connection): void {
+  connection.abandonedAt = connection.socket.bytesWritten;
+  connection.idleSince = performance.now();
+}
+
 /** GOAWAY of the kind that refuses nothing (RFC 9113, 6.8): the client opens no more streams, those on their way count. */
 export function announceEnd(session: Http2Session): void {
   if (!session.closed && !session.destroyed) session.goaway(0, ANY_STREAM);
 }
 
 export function isIdle(connection: Connection): boolean {
-  const { pending, socket, session, isShaking, isTunnel, lingers, settledBytes } = connection;
-  if (pending.length > 0 || isTunnel) return false;
+  const { pending, socket, session, isShaking, isTunnel, abandonedAt, lingers, settledBytes } = connection;
+  if (pending.length > 0) return false;
+  if (isTunnel) return abandonedAt !== undefined && socket.bytesWritten === abandonedAt;
   // On HTTP/2 much is read that is no request; one that is missed is refused in a way that lets it be sent again.
   const isOfNoRequest = isShaking || lingers || session !== undefined;
   return isOfNoRequest || socket.bytesRead === settledBytes;

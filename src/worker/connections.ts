@@ -12,6 +12,7 @@ import type { Duplex } from 'node:stream';
 import type { InFlight } from '../protocol.ts';
 import { clip, requestId } from './access-log.ts';
 import {
+  abandon,
   announceEnd,
   type Connection,
   type Exchange,
@@ -27,7 +28,7 @@ import { lingerAtEnd } from './linger.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent, rawOf } from './peers.ts';
 import { comesWithResponse, TUNNELS } from './request-events.ts';
-import { isRefusal, noticeEnd, onAnswer } from './tunnel-answer.ts';
+import { isRefusal, onAbandoned, onAnswer } from './tunnel-answer.ts';
 
 /** The most requests in flight that are listed. */
 const MOST_LISTED = 100;
@@ -257,6 +258,7 @@ export class Connections {
       lingers: false,
       isReused: false,
       isTunnel: false,
+      abandonedAt: undefined,
       seenBytes: 0,
       // Not 0, of which V8 would think that all times are whole numbers, until the first one is none.
       silentSince: now,
@@ -355,20 +357,12 @@ export class Connections {
     const isLate = () => connection.pending.length > 0;
     onAnswer(socket, isLate, (answered) => {
       status = answered;
-      if (isRefusal(event, status)) this.#takeBack(connection, socket);
+      if (isRefusal(event, status)) onAbandoned(socket, () => abandon(connection));
     });
     this.#onTunnel?.(request, socket, () => status);
     if (connection.isReused) restoreTimeout(connection.socket, connection.server!);
     connection.isReused = false;
     connection.isTunnel = true;
-  }
-
-  /** It is to be no tunnel, and there is no parser on it any more: it rests, until its client or we end it. */
-  #takeBack(connection: Connection, socket: Duplex): void {
-    connection.isTunnel = false;
-    noticeEnd(socket);
-    this.#settle(connection);
-    this.#letRest(connection);
   }
 }
 

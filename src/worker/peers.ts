@@ -4,6 +4,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { type Address, isUnix } from '../address.ts';
 import { type TrustProxy, trustProxy } from '../trust-proxy.ts';
@@ -105,6 +106,7 @@ export function identifyPeers(
     const emit = server.emit.bind(server);
     server.emit = (event: string, ...args: unknown[]): boolean => {
       if (REQUESTS.includes(event) || TUNNELS.includes(event)) stripForwarding(args[0] as IncomingMessage);
+      else if (event === 'stream') stripStream(...(args as Parameters<typeof stripStream>));
       return emit(event, ...args);
     };
   };
@@ -159,12 +161,25 @@ const UNIX_PEER = { address: '127.0.0.1', family: 'IPv4' };
 /** Removes what a client that nobody trusts claims about itself, from every form in which Node shows headers. */
 function stripForwarding(request: IncomingMessage): void {
   if (!(connectionOf(request) as Marked)[kUntrusted]) return;
-  const { rawHeaders } = request;
+  // Node makes both from rawHeaders when first read, by a count that it took before: read first, then remove.
+  strip(request.rawHeaders, () => [request.headers, request.headersDistinct ?? {}]);
+}
+
+/** The same for a stream of HTTP/2 that an app takes as such. */
+function stripStream(
+  { session }: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  _flags: number,
+  rawHeaders: string[],
+): void {
+  if ((session?.socket as Marked | undefined)?.[kUntrusted]) strip(rawHeaders, () => [headers]);
+}
+
+function strip(rawHeaders: string[], parsed: () => Record<string, unknown>[]): void {
   let found = false;
   for (let i = 0; i < rawHeaders.length; i += 2) found ||= FORWARDING.test(rawHeaders[i]!);
   if (!found) return;
-  // Node makes both from rawHeaders when first read, by a count that it took before: read first, then remove.
-  for (const headers of [request.headers, request.headersDistinct ?? {}]) {
+  for (const headers of parsed()) {
     for (const name of Object.keys(headers)) if (FORWARDING.test(name)) delete headers[name];
   }
   for (let i = rawHeaders.length - 2; i >= 0; i -= 2) {

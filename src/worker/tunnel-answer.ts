@@ -1,14 +1,18 @@
 /**
  * What an app answers where a client has asked for a tunnel: it writes that on the connection by itself, which is its own by
- * then. Knows how to read it there, and what becomes of a connection that was refused to be a tunnel.
+ * then. Knows how to read it there, and when a connection that was refused to be a tunnel is of no use any more.
  */
 import type { Duplex } from 'node:stream';
 
-/** How long a refused connection may still be written to once its client has ended it, in milliseconds of silence. */
+/** How long an app may be silent on a connection that it has refused until nothing more is expected of it, in milliseconds. */
 const SILENCE = 2_000;
 
+/** As much of what is written first as may be looked at: heads of 103, and the status line of an answer. */
+const HEADS = 4096;
+
 /**
- * Calls back, once, with the status that is first written; undefined for what is no answer of HTTP/1.
+ * Calls back, once, with the status that is written first, but for such as 103, which an answer follows; undefined for what
+ * is no answer of HTTP/1.
  *
  * @param isLate whether what is written now still answers a request that came before.
  */
@@ -21,13 +25,14 @@ export function onAnswer(
   for (const method of ['write', 'end'] as const) {
     const original = socket[method] as (...args: unknown[]) => unknown;
     const ours = (...args: unknown[]) => {
-      if (!isTold && isLate()) return original.apply(socket, args);
+      const text = isTold || isLate() ? '' : withoutInterim(args[0]);
+      const result = original.apply(socket, args);
+      if (text === '' && !isTold) return result;
       // What the app has put around it by then stays.
       if (socket[method] === ours) Object.assign(socket, { [method]: original });
-      const result = original.apply(socket, args);
       if (!isTold) {
         isTold = true;
-        told(statusIn(args[0]));
+        told(statusIn(text));
       }
       return result;
     };
@@ -37,21 +42,40 @@ export function onAnswer(
 
 /** Whether that makes it no tunnel. What is no answer of HTTP/1 is the app's own business. */
 export function isRefusal(event: string, status: number | undefined): boolean {
-  if (status === undefined) return false;
-  return event === 'connect' ? status >= 300 : status !== 101;
+  return status !== undefined && status >= (event === 'connect' ? 300 : 200);
 }
 
-/** Nobody reads any more what comes, and would hear that the client is gone; a last answer may still be on its way. */
-export function noticeEnd(
-  socket: Duplex & { setTimeout?(timeout: number, then: () => void): unknown },
-): void {
-  if (socket.listenerCount('data') + socket.listenerCount('readable') > 0) return;
-  socket.on('end', () => socket.setTimeout?.(SILENCE, () => socket.destroy()));
-  socket.resume();
+/**
+ * Calls back when an app has written nothing for a while on a connection that it has refused, and does not read there. From
+ * then on we do, as nobody else would hear that the client has gone.
+ *
+ * @param socket has bytesWritten, if it is one of Node's.
+ */
+export function onAbandoned(socket: Duplex & { bytesWritten?: number }, then: () => void): void {
+  let seen: number | undefined = -1;
+  const timer = setInterval(() => {
+    const before = seen;
+    seen = socket.bytesWritten;
+    const isRead = socket.listenerCount('data') + socket.listenerCount('readable') > 0;
+    if (seen !== before || socket.writableLength > 0 || isRead) return;
+    clearInterval(timer);
+    then();
+    const leave = () => {
+      if (socket.bytesWritten === seen) socket.destroy();
+    };
+    if (socket.readableEnded) leave();
+    else socket.on('end', leave).resume();
+  }, SILENCE);
+  timer.unref();
+  socket.once('close', () => clearInterval(timer));
 }
 
-function statusIn(written: unknown): number | undefined {
-  const start = written instanceof Uint8Array ? Buffer.from(written.subarray(0, 12)) : written;
-  const match = /^HTTP\/1\.[01] (\d{3})/.exec(String(start));
+function withoutInterim(written: unknown): string {
+  const start = written instanceof Uint8Array ? Buffer.from(written.subarray(0, HEADS)) : written;
+  return String(start).replace(/^(?:HTTP\/1\.[01] 1(?!01)\d\d[\s\S]*?\r\n\r\n)+/, '');
+}
+
+function statusIn(text: string): number | undefined {
+  const match = /^HTTP\/1\.[01] (\d{3})/.exec(text);
   return match ? Number(match[1]) : undefined;
 }

@@ -101,6 +101,8 @@ class Worker {
   #mayHaveConnections = false;
   /** Told to leave between that and being ready. */
   #early: Leave | undefined;
+  /** Nothing is accepted any more on the main server. */
+  #isClosed = false;
   /** The app has made it impossible to go on. */
   #broken = false;
   /** Whose the sockets' public names are: `ours` go with us, should the arbiter be killed. */
@@ -140,6 +142,7 @@ class Worker {
     const app = await load(this.#order, adoption, this.#log);
     await app.listen();
     const server = await adoption.listening;
+    if (this.#isClosed) throw closedTooSoon();
     const closeApp = () => this.#closeApp(app, server);
     this.#serving = {
       listening: adoption.accepting,
@@ -181,8 +184,10 @@ class Worker {
       isFirst: worker === 1,
       note: (text) => this.#log.logger.info(text),
       // Also where the app means to end by that: without a server it is no use.
-      onClosed: () => {
-        if (!this.#drain) this.#break('does not listen any more: the app has closed its server');
+      onClose: () => {
+        this.#isClosed = true;
+        if (this.#serving && !this.#drain)
+          this.#break('does not listen any more: the app has closed its server');
       },
       prepare: (server, addresses, isBound) => {
         this.#mayHaveConnections = true;
@@ -419,6 +424,14 @@ function fail(app: AppSpec, error: unknown): void {
           stack: stack && stack + (hint ? `\n${hint}` : ''),
         };
   report(failure, () => process.exit(1));
+}
+
+/** Another one may be meant to be served, which listens later. */
+function closedTooSoon(): UserError {
+  return unloadable(
+    'the app has closed the server that was to be served: the first HTTP server that listens; where that is another one, ' +
+      'say --adopt PORT=first for its port',
+  );
 }
 
 /** What there is to say of a value that was thrown and is no Error: whatever stack it had is lost. */

@@ -55,6 +55,18 @@ export default async function answers(app) {
       const response = new ServerResponse(request);
       response.assignSocket(socket);
       app.routing(request, response);
+    } else if (request.url === '/refused-slowly') {
+      socket.write('HTTP/1.1 103 Early Hints\r\n\r\n');
+      socket.write('HTTP/1.1 404 Not Found\r\nContent-Length: 12\r\n\r\n');
+      let count = 0;
+      const timer = setInterval(() => {
+        socket.write('more');
+        if (++count === 3) clearInterval(timer);
+      }, 1500);
+    } else if (request.url === '/early') {
+      socket.write('HTTP/1.1 103 Early Hints\r\n\r\n');
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n');
+      socket.on('data', (data) => socket.write(data));
     } else socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
   });
 }

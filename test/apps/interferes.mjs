@@ -13,9 +13,16 @@ const ways = {
     process.send({ type: 'beat', beat });
     process.send({ key: undefined, content: { type: 'failed', exitCode: 9, message: 'made up' } });
   },
-  // As what is made for s6 says there that it is ready; and what Node says to itself.
+  // Where what is made for s6 says that it is ready.
+  readiness() {
+    for (const text of ['\n', 'READY=1'])
+      try {
+        writeSync(3, text);
+      } catch {}
+  },
+  // In the channel, which follows the socket; and what Node says to itself.
   noise() {
-    for (const text of ['\n', 'ready\n', '{"key":\n']) writeSync(3, text);
+    for (const text of ['\n', 'ready\n', '{"key":\n']) writeSync(5, text);
     for (const cmd of ['NODE_HANDLE_ACK', 'NODE_']) process.send({ cmd });
   },
   disconnect() {

@@ -12,6 +12,10 @@ server.on('stream', (stream, headers) => {
   if (headers[':path'] === '/slow') console.error('slow begins');
   stream.respond({ ':status': 200 }, { waitForTrailers: true });
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
-  setTimeout(() => stream.end(`answer to ${headers[':path']}`), headers[':path'] === '/slow' ? 500 : 0);
+  const forwarded = headers['x-forwarded-for'] ? ` for ${headers['x-forwarded-for']}` : '';
+  setTimeout(
+    () => stream.end(`answer to ${headers[':path']}${forwarded}`),
+    headers[':path'] === '/slow' ? 500 : 0,
+  );
 });
 server.listen(3000);
