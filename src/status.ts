@@ -69,3 +69,8 @@ export function controlPath(
   const beside = bind.find((address) => address.kind === 'unix');
   return controlSocket ?? (beside ? `${beside.path}.ctl` : `/tmp/fasticorn-${pid}.ctl`);
 }
+
+/** Whether a file name is the last of those above, whatever the pid, or a hidden one that goes with it. */
+export function isNamedByPid(name: string): boolean {
+  return /^\.?fasticorn-\d+\.ctl(\.[0-9a-f]{8})?$/.test(name);
+}

@@ -10,7 +10,7 @@ import { type Command, type Outcome, pages, type VerbName, verbNames, verbs } fr
 import { UserError } from '../errors.ts';
 import { http } from '../http.ts';
 import { inodeOf, sameInode } from '../inode.ts';
-import type { Health, Status } from '../status.ts';
+import { type Health, isNamedByPid, type Status } from '../status.ts';
 import { assertPossible, entriesOf, hiddenName, removeIfDead, SocketPath } from './socket-path.ts';
 import { refusal } from './socket-probe.ts';
 
@@ -278,10 +278,9 @@ export class ControlSocket {
  * replace it. What cannot be removed does no harm.
  */
 async function sweepDead(path: string): Promise<void> {
-  const ofPid = /^\.?fasticorn-\d+\.ctl(\.[0-9a-f]{8})?$/;
-  if (!ofPid.test(basename(path))) return;
+  if (!isNamedByPid(basename(path))) return;
   const directory = dirname(path);
-  for (const name of entriesOf(directory)) if (ofPid.test(name)) await removeIfDead(join(directory, name));
+  for (const name of entriesOf(directory)) if (isNamedByPid(name)) await removeIfDead(join(directory, name));
 }
 
 const isVerb = (name: string): name is VerbName => (verbNames as string[]).includes(name);

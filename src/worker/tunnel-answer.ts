@@ -25,15 +25,14 @@ export function onAnswer(
   for (const method of ['write', 'end'] as const) {
     const original = socket[method] as (...args: unknown[]) => unknown;
     const ours = (...args: unknown[]) => {
-      const text = isTold || isLate() ? '' : withoutInterim(args[0]);
+      const answer = isTold || isLate() ? '' : withoutInterim(args[0]);
       const result = original.apply(socket, args);
-      if (text === '' && !isTold) return result;
-      // What the app has put around it by then stays.
-      if (socket[method] === ours) Object.assign(socket, { [method]: original });
-      if (!isTold) {
+      if (answer !== '') {
         isTold = true;
-        told(statusIn(text));
+        told(statusIn(answer));
       }
+      // What the app has put around it by then stays.
+      if (isTold && socket[method] === ours) Object.assign(socket, { [method]: original });
       return result;
     };
     Object.assign(socket, { [method]: ours });

@@ -233,14 +233,14 @@ class Worker {
       return;
     }
     this.#log.logger.fatal({ err: error }, 'the app did not catch this error');
-    this.#break('met an error that the app did not catch', error);
+    const stack = error instanceof Error ? error.stack : String(error);
+    this.#break('met an error that the app did not catch', stack);
   }
 
   /** Goes by itself, for a reason that follows its name. */
-  #break(why: string, error?: unknown): void {
+  #break(why: string, stack?: string): void {
     if (this.#broken) return;
     this.#broken = true;
-    const stack = error instanceof Error ? error.stack : error === undefined ? undefined : String(error);
     report({ type: 'broken', why, stack });
     void this.#leave({ how: 'retire', abandoned: [] });
   }
