@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Output } from './output.ts';
 import { childrenOf } from './processes.ts';
 
 /** The compiled command. `npm test` builds it first. */
@@ -37,8 +38,8 @@ export interface ServerOptions {
 export class Server {
   readonly process: ChildProcess;
   readonly socket: string;
-  stdout = '';
-  stderr = '';
+  readonly #stdout: Output;
+  readonly #stderr: Output;
   /** Resolves when the arbiter has ended; output is complete then. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly #seen = new Set<number>();
@@ -46,12 +47,8 @@ export class Server {
   constructor(child: ChildProcess, socket: string) {
     this.process = child;
     this.socket = socket;
-    child.stdout?.setEncoding('utf8').on('data', (text) => {
-      this.stdout += text;
-    });
-    child.stderr?.setEncoding('utf8').on('data', (text) => {
-      this.stderr += text;
-    });
+    this.#stdout = new Output(child.stdout);
+    this.#stderr = new Output(child.stderr);
     this.exited = once(child, 'exit').then(async ([code, signal]) => {
       // A worker that outlives its arbiter holds the pipes; what it says is of no interest by then.
       await Promise.race([once(child, 'close'), new Promise((resolve) => setTimeout(resolve, 500))]);
@@ -61,6 +58,15 @@ export class Server {
 
   get pid(): number {
     return this.process.pid!;
+  }
+
+  /** What is there so far. */
+  get stdout(): string {
+    return this.#stdout.text;
+  }
+
+  get stderr(): string {
+    return this.#stderr.text;
   }
 
   /** The arbiter's children as the system has them at this moment. */
