@@ -32,7 +32,7 @@ import { machine } from './machine.ts';
 import { MANIFEST } from './places.ts';
 import { ACTIVATION, activatedSockets } from './socket-activation.ts';
 
-const early = new EarlySignals();
+const early = new EarlySignals([...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]);
 const argv = process.argv.slice(2);
 /** Undefined if it was deleted: then a running server can still be asked. */
 const workingDirectory = currentDirectory();
@@ -104,7 +104,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   if (credentials) createLogs(config, credentials);
   const launch = await launchOf(loaded);
   // On demand, as workers are started before this log has its first line.
-  const log = openErrorLog(config, {}, undefined, onDemand);
+  const log = openErrorLog(config, { when: onDemand });
   const { logger, flushSync } = log;
   const ended = (exitCode: number): number => {
     flushSync();
@@ -178,8 +178,7 @@ async function check(loaded: Loaded & { app: string }): Promise<number> {
   checkLogs(config);
   checkListeners(config);
   readTlsIdentity(config);
-  // What the app logs meanwhile is for who asks, and no file is made for it.
-  const shape = await checkApp(app, args, { ...config, errorLogfile: '-' }, await launchOf(loaded));
+  const shape = await checkApp(app, args, config, await launchOf(loaded));
   return print(`the settings are valid, and ${app} loads: ${shape}`);
 }
 

@@ -9,13 +9,19 @@ import { type Command, signals } from './commands.ts';
 /** To what terminals and the system send by themselves, the default answer is right. */
 const LEFT: readonly string[] = ['SIGWINCH', 'SIGTTIN', 'SIGTTOU'];
 
+/** How long after the start we look whether the inspector was opened before we listened, in milliseconds. */
+const INSPECTOR_CHECK = 1_000;
+
 /** Listens to signals from the moment that it is made. */
 export class EarlySignals {
   readonly #listeners = new Map<NodeJS.Signals, () => void>();
   readonly #held: [signal: string, command: Command][] = [];
+  readonly #isDebugged: boolean;
   #holds = false;
 
-  constructor() {
+  /** @param flags what Node was started with, to tell whether it is to be debugged. */
+  constructor(flags: readonly string[]) {
+    this.#isDebugged = flags.some((flag) => /^--inspect(-brk|-wait)?(=|$)/.test(flag));
     for (const [name, command] of Object.entries(signals)) {
       if (LEFT.includes(name)) continue;
       const signal = name as NodeJS.Signals;
@@ -37,6 +43,14 @@ export class EarlySignals {
   /** Stops listening, and returns the signals that are to be heeded now, with what they ask for. */
   release(): readonly [signal: string, command: Command][] {
     for (const [signal, listener] of this.#listeners) process.off(signal, listener);
+    // Later, as the module takes a while to load, in which workers can start.
+    if (!this.#isDebugged) setTimeout(closeInspector, INSPECTOR_CHECK).unref();
     return this.#held;
   }
+}
+
+/** Through which whoever may connect to 127.0.0.1 could run code as us, who may be root. */
+function closeInspector(): void {
+  const inspector = process.getBuiltinModule('node:inspector');
+  if (inspector.url() !== undefined) inspector.close();
 }

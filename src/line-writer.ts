@@ -42,6 +42,7 @@ export interface LineWriterOptions {
 export class LineWriter {
   #fd: number;
   #most: number;
+  #ownFile: boolean;
   readonly #options: LineWriterOptions;
   /** Whole lines that the destination did not take yet, in pieces of what goes out in one write. */
   readonly #chunks: Buffer[] = [];
@@ -50,12 +51,15 @@ export class LineWriter {
   #written = 0;
   #timer: NodeJS.Timeout | undefined;
   #trouble = false;
+  /** A pipe that somebody else has opened for us, and whose reader has gone, takes nothing any more. */
+  #isHopeless = false;
   #lost = 0;
 
   /** @param fd an open descriptor; a file must be open for appending. */
   constructor(fd: number, options: LineWriterOptions = {}) {
     this.#fd = fd;
-    this.#most = mostTo(fd, options);
+    this.#ownFile = options.ownFile ?? false;
+    this.#most = mostTo(fd, this.#ownFile);
     this.#options = options;
   }
 
@@ -91,13 +95,13 @@ export class LineWriter {
     const until = performance.now() + LAST_FLUSH;
     while (this.#pendingBytes > 0) {
       if (this.#writeNow()) continue;
-      if (performance.now() >= until) return;
+      if (this.#isHopeless || performance.now() >= until) return;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     }
   }
 
   /**
-   * Goes on in another file, which is open for appending as well, and closes the one so far if that is our own.
+   * Goes on in another file, which is open for appending, and our own; the one so far is closed if it was that, too.
    * What waits still goes to the old one, as far as that takes it; a line that is cut short there is written whole
    * to the new one.
    */
@@ -111,10 +115,11 @@ export class LineWriter {
       this.#pendingBytes -= torn;
       this.#written = 0;
     }
-    const old = this.#fd;
+    if (this.#ownFile) closeQuietly(this.#fd);
     this.#fd = fd;
-    this.#most = mostTo(fd, this.#options);
-    if (this.#options.ownFile) closeQuietly(old);
+    this.#ownFile = true;
+    this.#most = mostTo(fd, true);
+    this.#isHopeless = false;
     this.#writeNow();
   }
 
@@ -147,6 +152,7 @@ export class LineWriter {
   #failed(error: Error): void {
     if (this.#written > 0) this.#takeBack();
     this.#retryLater();
+    this.#isHopeless = errorCode(error) === 'EPIPE' && !this.#ownFile;
     // A pipe that is full for the moment is no trouble.
     if (errorCode(error) === 'EAGAIN' || this.#trouble) return;
     this.#trouble = true;
@@ -158,7 +164,7 @@ export class LineWriter {
    * What was written is taken back at once, while the disk is full and nobody else can have written behind it.
    */
   #takeBack(): void {
-    if (!this.#options.ownFile) return;
+    if (!this.#ownFile) return;
     try {
       ftruncateSync(this.#fd, fstatSync(this.#fd).size - this.#written);
       this.#written = 0;
@@ -177,7 +183,7 @@ export class LineWriter {
   }
 }
 
-function mostTo(fd: number, { ownFile }: LineWriterOptions): number {
+function mostTo(fd: number, ownFile: boolean): number {
   return ownFile && fstatSync(fd).isFile() ? MAX_APPEND : MAX_LINE;
 }
 
@@ -196,13 +202,13 @@ function closeQuietly(fd: number): void {
  * @throws the system's error if that is impossible, EISDIR for a directory, ELOOP for such a link.
  */
 export function openLog(path: string, { wait = true, wary = false } = {}): number {
-  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants;
+  const { O_WRONLY, O_APPEND, O_NONBLOCK, O_NOFOLLOW } = constants;
   // Nobody but root can change that answer, or what it is about, before the file is opened.
   const follow = !wary || isLinkOfRoot(path);
-  const flags = O_WRONLY | O_APPEND | O_CREAT | (wait ? 0 : O_NONBLOCK) | (follow ? 0 : O_NOFOLLOW);
+  const flags = O_WRONLY | O_APPEND | (wait ? 0 : O_NONBLOCK) | (follow ? 0 : O_NOFOLLOW);
   let fd: number;
   try {
-    fd = openSync(path, flags, 0o666);
+    fd = openOrCreate(path, flags);
   } catch (error) {
     if (follow || errorCode(error) !== 'ELOOP') throw error;
     const reason = 'ELOOP: it is a symbolic link that others than root could have put there';
@@ -210,6 +216,16 @@ export function openLog(path: string, { wait = true, wary = false } = {}): numbe
   }
   if (fstatSync(fd).isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' });
   return fd;
+}
+
+/** In /tmp and the like the kernel refuses even root to create what is there already, as the file of somebody else. */
+function openOrCreate(path: string, flags: number): number {
+  try {
+    return openSync(path, flags);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    return openSync(path, flags | constants.O_CREAT, 0o666);
+  }
 }
 
 /** Such as /dev/stderr: a link of root's, in a directory that only root may write to. */

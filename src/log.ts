@@ -1,17 +1,14 @@
 /**
  * The two logs: the error log of the arbiter, the workers and the app, and the access log of a worker. Knows pino
- * and pino-pretty; where bytes go and when is the business of `line-writer.ts`.
+ * and pino-pretty; where bytes go and when is the business of `log-file.ts`.
  */
-import { accessSync, closeSync, constants, existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
 import { isatty, WriteStream } from 'node:tty';
-import type { DestinationStream, Logger } from 'pino';
+import type { Logger } from 'pino';
 import type { PrettyOptions } from 'pino-pretty';
 import type { Config } from './config/settings.ts';
-import { errorCode, UserError } from './errors.ts';
 import { LineBuffer } from './line-buffer.ts';
-import { createLog, LineWriter, openLog } from './line-writer.ts';
+import { type AwayEvent, checkLogFile, createLogFile, LogFile, type LogPlace } from './log-file.ts';
 
 export type { Logger };
 
@@ -28,13 +25,17 @@ interface OpenFile {
   /**
    * Opens the file anew by its path, after it was moved away; a standard stream stays as it is. Never throws: if it
    * cannot be opened, the error log says so and the old file stays in use.
+   *
+   * @returns why it cannot be opened.
    */
-  reopen(): void;
+  reopen(): string | undefined;
 }
 
 /** A log for what pino writes. */
 export interface OpenLog extends OpenFile {
   logger: Logger;
+  /** Has lines from now on the level and the form of these settings. */
+  follow(settings: Pick<LogSettings, 'logLevel' | 'pretty'>): void;
 }
 
 /** A log for finished lines of JSON in ASCII. */
@@ -42,36 +43,45 @@ export interface OpenAccessLog extends OpenFile {
   lines: LineBuffer;
 }
 
+export interface ErrorLogOptions {
+  /** What each line says about who speaks, besides the pid. */
+  fields?: Record<string, unknown>;
+  /** Picks lines that are not written, by the arguments of the call. */
+  isNoise?(args: readonly unknown[]): boolean;
+  /** Has the logger made at once, or when it is first spoken to. */
+  when?(make: () => Logger): Logger;
+  /** Whether the standard stream takes the place of a file as long as that cannot be opened. */
+  isDispensable?: boolean | undefined;
+}
+
 /**
  * The error log: each line is written at once, so that nothing is lost when the process is killed.
  *
- * @param fields what each line says about who speaks, besides the pid.
- * @param isNoise picks lines that are not written, by the arguments of the call.
- * @param when has the logger made at once, or when it is first spoken to.
- * @throws UserError if the file cannot be opened.
+ * @throws UserError if the file cannot be opened, and is indispensable.
  */
-export function openErrorLog(
-  settings: LogSettings,
-  fields: Record<string, unknown> = {},
-  isNoise: (args: readonly unknown[]) => boolean = () => false,
-  when: (make: () => Logger) => Logger = (make) => make(),
-): OpenLog {
-  const fd =
-    settings.errorLogfile === '-' ? 2 : open('--error-logfile', settings.errorLogfile, isWary(settings));
-  const writer = new LineWriter(fd, {
-    ownFile: settings.errorLogfile !== '-',
+export function openErrorLog(settings: LogSettings, options: ErrorLogOptions = {}): OpenLog {
+  const { fields, isNoise = () => false, when = (make) => make(), isDispensable = false } = options;
+  const [place] = placesOf(settings);
+  const file = new LogFile(place, {
+    isDispensable,
     onTrouble(event) {
       if ('lost' in event && event.lost > 0)
         logger.warn(`error log: writing again, ${event.lost} lines were lost`);
     },
+    onAway: (event) => tellAway(logger, place, 'standard error', event),
   });
+  const { writer } = file;
   // Asked now: later the descriptor may be another file's.
-  const [forPeople, inColour] = [isPretty(settings, fd), hasColours(fd)];
+  const isTerminal = isatty(file.fd);
+  const inColour = hasColours(isTerminal);
+  let level = settings.logLevel;
+  let format = isPretty(settings, isTerminal) ? prettyError(inColour) : undefined;
+  let made: Logger | undefined;
   const logger = when(() => {
     const { pino } = require('pino') as typeof import('pino');
-    return pino(
+    made = pino(
       {
-        level: settings.logLevel,
+        level,
         base: { pid: process.pid, ...fields },
         hooks: {
           logMethod(args, method) {
@@ -79,13 +89,23 @@ export function openErrorLog(
           },
         },
       },
-      forPeople ? formatted(writer, prettyError(inColour)) : writer,
+      { write: (json) => writer.write(format ? format(json) : json) },
     );
+    return made;
   });
   return {
     logger,
     flushSync: () => writer.flushSync(),
-    reopen: () => reopen(writer, '--error-logfile', settings, logger),
+    reopen() {
+      const reason = file.reopen();
+      if (reason !== undefined) logger.error(reason);
+      return reason;
+    },
+    follow(next) {
+      level = next.logLevel;
+      if (made) made.level = level;
+      format = isPretty(next, isTerminal) ? (format ?? prettyError(inColour)) : undefined;
+    },
   };
 }
 
@@ -104,22 +124,28 @@ export function onDemand(make: () => Logger): Logger {
  * The access log: lines wait up to a second to be written together. Undefined when it is off.
  *
  * @param errorLog is told once when the access log stops taking lines, and once when it takes them again.
- * @throws UserError if the file cannot be opened.
+ * @param isDispensable whether the standard stream takes the place of a file as long as that cannot be opened.
+ * @throws UserError if the file cannot be opened, and is indispensable.
  */
-export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenAccessLog | undefined {
-  const { accessLogfile } = settings;
-  if (accessLogfile === 'off') return undefined;
-  const place = accessLogfile === '-' ? 'standard output' : accessLogfile;
-  const fd = accessLogfile === '-' ? 1 : open('--access-logfile', accessLogfile, isWary(settings));
-  const forPeople = isPretty(settings, fd);
-  const writer = new LineWriter(fd, {
-    ownFile: accessLogfile !== '-',
+export function openAccessLog(
+  settings: LogSettings,
+  errorLog: Logger,
+  isDispensable = false,
+): OpenAccessLog | undefined {
+  const [, place] = placesOf(settings);
+  if (!place) return undefined;
+  const name = place.path === '-' ? 'standard output' : place.path;
+  const file = new LogFile(place, {
+    isDispensable,
     onTrouble(event) {
-      if ('error' in event) errorLog.error(`access log (${place}): ${event.error.message}; still trying`);
-      else errorLog.info(`access log (${place}): writing again, ${event.lost} lines were lost`);
+      if ('error' in event) errorLog.error(`access log (${name}): ${event.error.message}; still trying`);
+      else errorLog.info(`access log (${name}): writing again, ${event.lost} lines were lost`);
     },
+    onAway: (event) => tellAway(errorLog, place, 'standard output', event),
   });
-  const format = forPeople ? prettyAccess(hasColours(fd)) : undefined;
+  const { writer } = file;
+  const isTerminal = isatty(file.fd);
+  const format = isPretty(settings, isTerminal) ? prettyAccess(hasColours(isTerminal)) : undefined;
   const lines = new LineBuffer({
     // On a terminal a line is wanted when it happens, in its place between those of the error log.
     most: () => (format ? 0 : writer.most),
@@ -134,106 +160,55 @@ export function openAccessLog(settings: LogSettings, errorLog: Logger): OpenAcce
     },
     reopen() {
       lines.flush();
-      reopen(writer, '--access-logfile', settings, errorLog);
+      const reason = file.reopen();
+      if (reason !== undefined) errorLog.error(reason);
       // It may be another kind of file.
       lines.flush();
+      return reason;
     },
   };
 }
 
+function tellAway(errorLog: Logger, { flag, path }: LogPlace, instead: string, event: AwayEvent): void {
+  if (event === 'back') errorLog.info(`${flag} ${path}: it can be opened again, and is in use`);
+  else errorLog.error(`${event.error.message}; going on with ${instead} until it can be`);
+}
+
 /** Unless it is said, each log is for people where it goes to a terminal, and for programs elsewhere. */
-function isPretty({ pretty }: LogSettings, fd: number): boolean {
-  return pretty ?? isatty(fd);
+function isPretty({ pretty }: Pick<LogSettings, 'pretty'>, isTerminal: boolean): boolean {
+  return pretty ?? isTerminal;
 }
 
 /** By what Node knows of terminals, and of NO_COLOR and FORCE_COLOR. */
-function hasColours(fd: number): boolean {
-  return isatty(fd) && WriteStream.prototype.getColorDepth() > 1;
+function hasColours(isTerminal: boolean): boolean {
+  return isTerminal && WriteStream.prototype.getColorDepth() > 1;
 }
 
-/** Whether the directory of a log may be that of a user with fewer rights, whose links must not lead us anywhere. */
-function isWary({ user, group }: LogSettings): boolean {
-  return (user !== undefined || group !== undefined) && process.geteuid?.() === 0;
-}
-
-function open(flag: string, path: string, wary: boolean): number {
-  try {
-    return openLog(path, { wary });
-  } catch (error) {
-    throw cannotOpen(flag, path, error);
-  }
-}
-
-function cannotOpen(flag: string, path: string, error: unknown): UserError {
-  return new UserError(`${flag} ${path}: cannot open it for appending: ${reasonFor(path, error)}`);
-}
-
-/** Why a log cannot be opened; the system's reason names the path once more. */
-function reasonFor(path: string, error: unknown): string {
-  const directory = dirname(path);
-  if (errorCode(error) === 'ENOENT' && !existsSync(directory))
-    return `the directory ${directory} does not exist; create it first`;
-  return (error as Error).message.replace(/, \w+ '.*'$/s, '');
-}
-
-function reopen(
-  writer: LineWriter,
-  flag: '--error-logfile' | '--access-logfile',
-  settings: LogSettings,
-  errorLog: Logger,
-): void {
-  const path = settings[flag === '--error-logfile' ? 'errorLogfile' : 'accessLogfile'];
-  if (path === '-') return;
-  let fd: number;
-  try {
-    // Without waiting: a worker that serves must not hang for the reader of a named pipe.
-    fd = openLog(path, { wait: false, wary: isWary(settings) });
-  } catch (error) {
-    const reason = (error as Error).message;
-    errorLog.error(`${flag} ${path}: cannot open it anew, so the old file stays in use: ${reason}`);
-    return;
-  }
-  writer.reopen(fd);
+/** Where the error log goes to, and the access log unless it is off. */
+function placesOf(settings: LogSettings): [error: LogPlace, access?: LogPlace] {
+  const { errorLogfile, accessLogfile, user, group } = settings;
+  // A directory may be that of a user with fewer rights, whose links must not lead us anywhere.
+  const wary = (user !== undefined || group !== undefined) && process.geteuid?.() === 0;
+  const error = { flag: '--error-logfile', path: errorLogfile, wary } as const;
+  return accessLogfile === 'off' ? [error] : [error, { flag: '--access-logfile', path: accessLogfile, wary }];
 }
 
 /**
  * Makes sure that both logs can be opened, and makes none.
  *
+ * @param areMade whether those that are missing are made for us, by somebody who may.
  * @throws UserError as opening them would.
  */
-export function checkLogs(settings: LogSettings): void {
-  const { errorLogfile, accessLogfile } = settings;
-  const wary = isWary(settings);
-  if (errorLogfile !== '-') check('--error-logfile', errorLogfile, wary);
-  if (!['-', 'off'].includes(accessLogfile)) check('--access-logfile', accessLogfile, wary);
-}
-
-function check(flag: string, path: string, wary: boolean): void {
-  try {
-    if (existsSync(path)) closeSync(openLog(path, { wait: false, wary }));
-    else accessSync(dirname(path), constants.W_OK | constants.X_OK);
-  } catch (error) {
-    // A server would wait for the reader of a named pipe.
-    if (errorCode(error) === 'ENXIO' && statSync(path).isFIFO()) return;
-    throw cannotOpen(flag, path, error);
-  }
+export function checkLogs(settings: LogSettings, areMade = false): void {
+  for (const place of placesOf(settings)) if (place) checkLogFile(place, areMade);
 }
 
 /** Creates the log files that are missing, for workers that run as somebody who may not create them. */
-export function createLogs(
-  { errorLogfile, accessLogfile }: LogSettings,
-  owner: { uid: number; gid: number },
-): void {
-  if (errorLogfile !== '-') createLog(errorLogfile, owner);
-  if (!['-', 'off'].includes(accessLogfile)) createLog(accessLogfile, owner);
+export function createLogs(settings: LogSettings, owner: { uid: number; gid: number }): void {
+  for (const place of placesOf(settings)) if (place) createLogFile(place, owner);
 }
 
 type Format = (json: string) => string;
-
-/** Has lines formatted for people on their way to the log. */
-function formatted(writer: LineWriter, format: Format): DestinationStream {
-  return { write: (json) => writer.write(format(json)) };
-}
 
 /** `[12:00:00.000] ERROR: worker 1: it failed {"reqId":"1"}`, and the stack. */
 function prettyError(colorize: boolean): Format {

@@ -65,6 +65,8 @@ export type Order =
       generation: number;
       sockets: InheritedSocket[];
       published: boolean;
+      /** Its generation serves already: a log that cannot be opened is no reason not to. */
+      serves: boolean;
       /** The public names are not ours yet, and would lead to sockets of our own; absent otherwise. */
       contested?: boolean;
       /** Absent without TLS. */
@@ -78,8 +80,8 @@ export type Order =
   | { type: 'published' }
   /** `abandoned` are descriptors of sockets that nobody will accept on any more: their queues are emptied as well. */
   | { type: 'leave'; how: Farewell; abandoned: readonly number[] }
-  /** The log files have been moved away: open them anew. */
-  | { type: 'reopen' }
+  /** The log files have been moved away: open them anew, and report that under the same number. */
+  | { type: 'reopen'; number: number }
   /** Let a debugger attach: nobody else has the port now. */
   | { type: 'inspect'; host: string; port: number };
 
@@ -108,6 +110,10 @@ export type Report =
   | { type: 'failed'; exitCode: number; message: string; stack?: string | undefined }
   /** It cannot go on, for a reason of its app's that follows its name: it drains by itself and wants to be replaced. */
   | { type: 'broken'; why: string; stack?: string | undefined }
+  /** The logs were opened anew, or why one was not. */
+  | { type: 'reopened'; number: number; obstacle?: string | undefined }
+  /** A worker that was told to stop has emptied the accept queues, and accepts nothing any more. */
+  | { type: 'emptied' }
   /** A worker that was told to leave takes no request any more; only said with --watch. */
   | { type: 'silent' }
   /** The worker itself received SIGTERM: it goes on until the arbiter has a replacement. */
@@ -125,9 +131,12 @@ export function isReport(value: unknown): value is Report {
     }
     case 'failed':
       return Number.isInteger(report.exitCode) && typeof report.message === 'string';
+    case 'reopened':
+      return Number.isInteger(report.number) && ['string', 'undefined'].includes(typeof report.obstacle);
     case 'broken':
       return typeof report.why === 'string';
     case 'asked-to-leave':
+    case 'emptied':
     case 'silent':
       return true;
     default:

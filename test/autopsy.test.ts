@@ -200,6 +200,11 @@ describe('Nothing is found out', () => {
     assert.match(await refusal(pid, SHORT * 2), /runs no JavaScript/);
   });
 
+  it('of a process that only waits, though a timer goes off now and then', async (t) => {
+    const { pid } = await start(t, 'stuck(); setInterval(() => {}, 20);');
+    assert.match(await refusal(pid, PATIENT), /runs no JavaScript/);
+  });
+
   it('of a process that has gone', async (t) => {
     const { child, pid } = await start(t, LOOP);
     child.kill('SIGKILL');

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  existsSync,
   lstatSync,
   readdirSync,
   readFileSync,
@@ -257,6 +258,34 @@ describe('SIGUSR1 to the workers, which opens the inspector of Node,', () => {
       await until(() => listeningPorts(pid!).length === 0, 'it to be closed', 5);
     }
     await everyone(server, [pid!], '/pid');
+    assert.equal(await server.stop(), 0);
+  });
+});
+
+describe('SIGUSR1 to an arbiter that has only just been started', () => {
+  it('leaves no inspector open, through which others could run code as root', async (t) => {
+    const directory = temporaryDirectory(t);
+    const preload = join(directory, 'preload.cjs');
+    const began = join(directory, 'began');
+    // A moment in which only Node itself hears of signals.
+    writeFileSync(
+      preload,
+      `require('node:fs').appendFileSync(${JSON.stringify(began)}, '');
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);`,
+    );
+    const server = await startServer(t, app('interferes.mjs'), ['-w', '1'], {
+      // Not the usual port, which may be somebody else's.
+      env: { NODE_OPTIONS: `--inspect-port=127.0.0.1:0 --require=${preload}` },
+      early: true,
+    });
+    await until(() => existsSync(began), 'Node to begin');
+    process.kill(server.pid, 'SIGUSR1');
+    await until(() => server.stderr.includes('Debugger listening'), 'the inspector to be opened');
+    await settled(server, 1);
+    await until(() => listeningPorts(server.pid).length === 0, 'no port', 5);
+    // Not opened later, either.
+    await everyone(server, server.workers(), '/pid');
+    assert.deepEqual(listeningPorts(server.pid), []);
     assert.equal(await server.stop(), 0);
   });
 });

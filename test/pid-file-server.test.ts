@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
@@ -107,6 +107,17 @@ describe('The pid file of a server', () => {
     const control = `${server.socket}.ctl`;
     assert.equal((await fasticorn(t, ['reload', '--control-socket', control], { cwd: '/' })).code, 0);
     assert.equal(lstatSync(pidFile).ino, ino);
+  });
+
+  it('is there again after a reload, should somebody have deleted it', async (t) => {
+    const pidFile = fileIn(t);
+    const server = await serverWith(t, pidFile);
+    rmSync(pidFile);
+    const control = `${server.socket}.ctl`;
+    assert.equal((await fasticorn(t, ['reload', '--control-socket', control], { cwd: '/' })).code, 0);
+    assert.equal(readFileSync(pidFile, 'utf8'), `${server.pid}\n`);
+    assert.equal(await server.stop(), 0);
+    assert.equal(existsSync(pidFile), false);
   });
 
   it('leads the commands to the server', async (t) => {

@@ -3,11 +3,12 @@
  * the new ones, of the arbiter and of all workers.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fasticorn } from './support/command.ts';
 import { order, settled } from './support/control.ts';
+import { fetchFrom } from './support/http.ts';
 import { readJsonLines } from './support/json-lines.ts';
 import { load } from './support/load.ts';
 import { linksOf } from './support/processes.ts';
@@ -22,7 +23,7 @@ const ways: Record<string, (t: TestContext, server: Server) => unknown> = {
   'POST /reopen': async (_t, server) => assert.equal((await order(server, '/reopen')).status, 200),
 };
 
-type Line = { pid: number; msg?: string; reqId?: string };
+type Line = { pid: number; msg?: string; reqId?: string; url?: string };
 
 const linesOf = (path: string) => readJsonLines<Line>(path);
 
@@ -86,8 +87,12 @@ describe('A log file that cannot be opened anew', () => {
     renameSync(directory, `${directory}.gone`);
     const { status, body } = await order(server, '/reopen');
     assert.equal(status, 409);
-    assert.match(body, /--access-logfile \S+access\.log: .*; the old file stays in use/);
-    const complaints = () => server.log().filter(({ msg }) => /so the old file stays in use/.test(msg));
+    assert.match(
+      body,
+      /--access-logfile \S+access\.log: cannot open it anew, so the old file stays in use: ENOENT/,
+    );
+    const complaints = () =>
+      server.log().filter(({ level, msg }) => level === 50 && /so the old file stays in use/.test(msg));
     await until(() => complaints().length === 2, 'both workers to say so');
     assert.deepEqual(
       complaints()
@@ -98,5 +103,85 @@ describe('A log file that cannot be opened anew', () => {
     const { good } = await load({ to: { socketPath: server.socket }, count: 50 });
     assert.equal(await server.stop(), 0);
     assert.deepEqual([good, linesOf(join(`${directory}.gone`, 'access.log')).length], [50, 50]);
+  });
+
+  it('keeps no worker from taking the place of another; the standard streams have its lines until then', async (t) => {
+    const directory = join(temporaryDirectory(t), 'logs');
+    mkdirSync(directory);
+    const [access, error] = ['access.log', 'error.log'].map((name) => join(directory, name)) as [
+      string,
+      string,
+    ];
+    const logs = ['--access-logfile', access, '--error-logfile', error];
+    const server = await startServer(t, app('noting.mjs'), ['-w', '1', ...logs]);
+    await settled(server, 1);
+    renameSync(directory, `${directory}.gone`);
+    const [victim] = server.workers() as [number];
+    process.kill(victim, 'SIGKILL');
+    await until(() => server.workers().some((pid) => pid !== victim), 'the next worker');
+    await settled(server, 1);
+    const get = (path: string) => fetchFrom({ socketPath: server.socket }, path);
+    assert.equal((await get('/token/a')).body, 'token a');
+    await until(() => /"url":"\/token\/a"/.test(server.stdout), 'the line of the request');
+    assert.match(server.stderr, /"msg":"noted"/);
+    const missing = (path: string) =>
+      new RegExp(`${path}: cannot open it for appending: the directory .* does not exist`);
+    for (const path of [access, error]) assert.match(server.stderr, missing(path));
+
+    mkdirSync(directory);
+    assert.equal((await order(server, '/reopen')).status, 200);
+    assert.equal((await get('/token/b')).body, 'token b');
+    await until(() => existsSync(access) && linesOf(access).length === 1, 'the line in the file');
+    assert.match(readFileSync(error, 'utf8'), /access\.log: it can be opened again, and is in use/);
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('fails a reload, as it would fail a start', async (t) => {
+    const directory = join(temporaryDirectory(t), 'logs');
+    mkdirSync(directory);
+    const args = ['-w', '1', '--access-logfile', join(directory, 'access.log')];
+    const server = await startServer(t, app('echo.mjs'), args);
+    await settled(server, 1);
+    renameSync(directory, `${directory}.gone`);
+    const { status, body } = await order(server, '/reload');
+    assert.equal(status, 409);
+    assert.match(
+      body,
+      /access\.log: cannot open it for appending: the directory .* does not exist; create it first/,
+    );
+    assert.equal(await server.stop(), 0);
+  });
+});
+
+describe('Whoever has the log files opened anew', () => {
+  const blocked = async (t: TestContext, milliseconds: number) => {
+    const directory = temporaryDirectory(t);
+    const [access, mark] = [join(directory, 'access.log'), join(directory, 'mark')];
+    const server = await startServer(t, app('stuck.mjs'), ['-w', '1', '--access-logfile', access]);
+    await settled(server, 1);
+    const to = { socketPath: server.socket };
+    assert.equal((await fetchFrom(to, '/')).status, 200);
+    const blocking = fetchFrom(to, `/block?ms=${milliseconds}&mark=${mark}`);
+    await until(() => existsSync(mark), 'the worker to be blocked');
+    renameSync(access, `${access}.1`);
+    return { access, server, blocking };
+  };
+
+  it('is answered when the last worker has done so, with every line in its file', async (t) => {
+    const { access, server, blocking } = await blocked(t, 1000);
+    assert.equal((await order(server, '/reopen')).status, 200);
+    assert.equal(linesOf(`${access}.1`)[0]!.url, '/');
+    assert.equal((await blocking).status, 200);
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('is told of a worker that is too busy', async (t) => {
+    const { access, server, blocking } = await blocked(t, 8000);
+    const { status, body } = await order(server, '/reopen');
+    assert.equal(status, 409);
+    assert.match(body, /worker 1 \(pid \d+\) is busy, and uses the old files until it is not/);
+    assert.equal((await blocking).status, 200);
+    await until(() => existsSync(access), 'the file to be opened anew');
+    assert.equal(await server.stop(), 0);
   });
 });

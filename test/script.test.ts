@@ -160,7 +160,7 @@ describe('a script that does not listen', () => {
     assert.equal(code, 4);
     assert.match(
       stderr,
-      /^fasticorn: \S+http\.cjs has no default export, and does not listen; export the app \([^\n]*\), or have it call listen\(\); if it does so only as the main module, say --app-type script\n$/,
+      /^fasticorn: \S+http\.cjs has no app as its default export, and does not listen; export the app \([^\n]*\), or have it call listen\(\); if it listens only as the main module, say --app-type script\n$/,
     );
   });
 });

@@ -46,14 +46,22 @@ describe('an app that cannot be loaded', () => {
     });
   }
 
-  for (const how of ['endless import', 'endless plugin']) {
-    it(`since it never comes to an end (${how}) ends the start with 3 after --boot-timeout`, async (t) => {
-      const outcome = await start(t, app('start/fails.mjs'), how, ['--boot-timeout', '1']);
-      assert.equal(outcome.code, 3);
-      assert.equal(count(outcome.stderr, /"level":60/), 1, 'the reason, once');
-      assert.match(outcome.stderr, /was killed, as it was not ready after 1 s \(--boot-timeout\)/);
-    });
-  }
+  it('since it never comes to an end ends the start with 3 after --boot-timeout', async (t) => {
+    const outcome = await start(t, app('start/fails.mjs'), 'endless import', ['--boot-timeout', '1']);
+    assert.equal(outcome.code, 3);
+    assert.equal(count(outcome.stderr, /"level":60/), 1, 'the reason, once');
+    assert.match(outcome.stderr, /was killed, as it was not ready after 1 s \(--boot-timeout\)/);
+  });
+
+  it('since a plugin never comes to an end ends the start with 4 a moment earlier, and is named', async (t) => {
+    const outcome = await start(t, app('start/fails.mjs'), 'endless plugin', ['--boot-timeout', '4']);
+    assert.equal(outcome.code, 4);
+    assert.equal(count(outcome.stderr, /"level":60/), 1, 'the reason, once');
+    assert.match(
+      outcome.stderr,
+      /"msg":"[^"]*Plugin did not start in time: 'fails'\. [^"]*\. If it takes so long, raise --boot-timeout"/,
+    );
+  });
 
   for (const [name, source] of [
     ['app.mjs', 'export default async function app() {\n  const = 1;\n}\n'],
@@ -229,10 +237,29 @@ describe('--check-config', () => {
     assert.deepEqual(readdirSync(dirname(socket)), []);
   });
 
+  it('asks whether an app loads, and not whether it closes', async (t) => {
+    for (const [closes, says] of [
+      ["throw new Error('broken: close')", /"msg":"an error while the app was closing"/],
+      ['await new Promise(() => {})', /^$/],
+    ] as const) {
+      const file = join(temporaryDirectory(t), 'app.mjs');
+      writeFileSync(
+        file,
+        `export default async (app) => { app.addHook('onClose', async () => { ${closes}; }); };`,
+      );
+      const { code, stdout, stderr } = await fasticorn(t, ['--check-config', file]);
+      assert.deepEqual(
+        [code, stdout],
+        [0, `the settings are valid, and ${file} loads: a Fastify 5 plugin\n`],
+      );
+      assert.match(stderr, says);
+    }
+  });
+
   const bad: [how: string, code: number, reason: RegExp][] = [
     ['plugin', 4, /^fasticorn: .*fails\.mjs failed to start:\nError: broken: plugin\n.* at brokenHere \(/],
     ['exit', 3, /ended its process before it was ready\n$/],
-    ['endless plugin', 3, /is not ready after 1 s \(--boot-timeout\)\n$/],
+    ['endless import', 3, /is not ready after 1 s \(--boot-timeout\)\n$/],
   ];
   for (const [how, code, reason] of bad) {
     it(`says why an app does not load, and exits with ${code}: ${how}`, async (t) => {

@@ -16,8 +16,11 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fetchFrom } from './support/http.ts';
+import { fasticorn } from './support/command.ts';
+import { controlOf, readyWorkers, statusOf } from './support/control.ts';
+import { fetchFrom, startOnPort } from './support/http.ts';
 import { changesOf, Lineage } from './support/lineage.ts';
+import { accepts } from './support/port.ts';
 import { RawConnection } from './support/raw.ts';
 import { installFasticorn } from './support/release.ts';
 import { app, CLI, isRunning, startServer, until } from './support/server.ts';
@@ -48,6 +51,21 @@ describe('An upgrade', () => {
     process.kill(pid, 'SIGTERM');
     await until(() => lineage.members().length === 0, 'the end');
     assert.deepEqual(readdirSync(site.directory).sort(), ['app.mjs', 'trouble']);
+  });
+
+  it('leaves a port to the new arbiter alone, also while requests are being finished', async (t) => {
+    const { server, target } = await startOnPort(t, app('echo.mjs'), ['-w', '1'], {
+      env: new Lineage(t).env,
+    });
+    await until(() => existsSync(controlOf(server)), 'the control socket');
+    const answer = fetchFrom(target, '/token/a?delay=8000');
+    await until(async () => (await readyWorkers(server))[0]?.inFlight, 'the request');
+    succeeded(await fasticorn(t, ['upgrade', '--control-socket', controlOf(server)]));
+    process.kill((await statusOf(server)).arbiter.pid, 'SIGTERM');
+    await until(async () => !(await accepts(target.port)), 'the port to be closed');
+    assert.equal(server.process.exitCode, null, 'it still finishes requests');
+    assert.equal((await answer).body, 'token a');
+    assert.equal((await server.exited).code, 0);
   });
 
   it('may be asked for by USR2, also through --pid, and need not be waited for', async (t) => {

@@ -238,6 +238,18 @@ describe('as root', () => {
     },
   );
 
+  asRoot('new log files that the workers may not write are a failed reopen', async (t) => {
+    const { site, server, log } = await start(t, ['-u', 'nobody']);
+    renameSync(log('access.log'), log('access.log.1'));
+    site.write('logs/access.log', '');
+    const { code, stderr } = await site.ask('reopen');
+    assert.equal(code, 1);
+    assert.match(stderr, /access\.log: cannot open it anew, so the old file stays in use: EACCES/);
+    await ask(site, '/who');
+    assert.equal(await server.stop(), 0);
+    assert.match(readFileSync(log('access.log.1'), 'utf8'), /"url":"\/who"/);
+  });
+
   asRoot('a link that the user has put in the place of a log leads root nowhere', async (t) => {
     const { site, server, log } = await start(t, ['-u', 'nobody']);
     chownSync(join(site.directory, 'logs'), NOBODY, NOBODY);
@@ -246,7 +258,9 @@ describe('as root', () => {
     renameSync(log('error.log'), old);
     symlinkSync(target, log('error.log'));
     lchownSync(log('error.log'), NOBODY, NOBODY);
-    assert.equal((await site.ask('reopen')).code, 0);
+    const refused = await site.ask('reopen');
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /so the old file stays in use: ELOOP: it is a symbolic link that/);
     assert(!existsSync(target));
     assert.match(
       readFileSync(old, 'utf8'),
@@ -290,6 +304,12 @@ describe('as root', () => {
       assert.match(told, new RegExp(`${flag} ${path}: cannot open it for appending: EACCES`));
       assert.doesNotMatch(told, /\n +at /);
       assert.equal(statSync(path).uid, 0);
+      const checked = await fasticorn(t, ['--check-config', ...args], { cwd: site.directory });
+      assert.equal(checked.code, 1);
+      assert.match(
+        checked.stderr,
+        new RegExp(`^fasticorn: ${flag} ${path}: cannot open it for appending: EACCES`),
+      );
     });
   }
 

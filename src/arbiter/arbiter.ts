@@ -8,7 +8,7 @@ import { type Command, type Outcome, scaled, signals } from '../commands.ts';
 import type { Loaded } from '../config/load.ts';
 import { ExitCode } from '../errors.ts';
 import type { Launch } from '../launch.ts';
-import { checkLogs, createLogs, type OpenLog } from '../log.ts';
+import { createLogs, type OpenLog } from '../log.ts';
 import { beatEvery } from '../protocol.ts';
 import type { Status } from '../status.ts';
 import type { ControlFace } from './control.ts';
@@ -241,21 +241,15 @@ export class Arbiter {
     return this.#done(by, paused ? 'paused: requests queue until resume' : 'resumed');
   }
 
-  #reopen(by: string): Outcome {
-    let obstacle: string | undefined;
-    for (const { loaded, credentials } of this.#fleet.setups) {
-      try {
-        checkLogs(loaded.config);
-        // The workers may have no right to create them.
-        if (credentials) createLogs(loaded.config, credentials);
-      } catch (error) {
-        obstacle ??= (error as Error).message;
-      }
-    }
-    this.#options.log.reopen();
-    this.#fleet.tellAll({ type: 'reopen' });
+  async #reopen(by: string): Promise<Outcome> {
+    // The workers may have no right to create them.
+    for (const { loaded, credentials } of this.#fleet.setups)
+      if (credentials) createLogs(loaded.config, credentials);
+    const own = this.#options.log.reopen();
+    const theirs = await this.#fleet.reopenLogs();
+    const obstacle = own ?? theirs;
     if (obstacle === undefined) return this.#done(by, 'the log files are opened anew');
-    return this.#refused(by, { ok: false, message: `${obstacle}; the old file stays in use` });
+    return this.#refused(by, { ok: false, message: obstacle });
   }
 
   /** Who has sent a signal gets no other answer than the log. */
@@ -272,16 +266,23 @@ export class Arbiter {
 
   /** Once we are to end nobody new may come: the workers empty the queue, and they can only do so if it ends. */
   #onSettling(): void {
-    if (!this.#fleet.state.ending) return;
+    const { ending, emptied } = this.#fleet.state;
+    if (!ending) return;
     this.#generations.stop();
-    for (const listener of this.#fleet.listeners) listener.withdraw();
+    for (const listener of this.#fleet.listeners) {
+      listener.withdraw();
+      // A port would let others connect to it, and nobody would answer. Before that a worker may still have to be started.
+      if (ending.how !== 'graceful' || emptied) listener.close();
+    }
   }
 
   #onSettled(): void {
     this.#inspection?.assign();
     this.#keepTime();
     const { running, state } = this.#fleet;
-    const name = running.loaded.config.procName ?? running.app;
+    const { config } = running.loaded;
+    this.#options.log.follow(config);
+    const name = config.procName ?? running.app;
     const title = `fasticorn: arbiter [${name}] ${countOf(current(state).wanted)}`;
     if (this.#title !== title) process.title = this.#title = title;
   }

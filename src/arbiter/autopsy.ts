@@ -185,11 +185,19 @@ async function interrogate(pid: number, url: string, until: number): Promise<Aut
       // The frames themselves name no file.
       if (method === 'Debugger.scriptParsed') scripts.set(params!.scriptId, params!);
       if (method === 'Debugger.paused' && stack === undefined) {
+        // The first JavaScript after a while without any, such as Node's own of a timer.
+        if (params!.callFrames.every(({ location }) => isNodes(scripts.get(location.scriptId))))
+          return end(silence);
         stack = params!.callFrames.slice(0, MAX_FRAMES).map(line).join('\n');
         ask(3, 'Runtime.evaluate', { expression: QUESTION, returnByValue: true, silent: true });
       }
     });
   });
+}
+
+/** Whether it is Node's own code, but for that which loads modules: an app may have many of them. */
+function isNodes(script: Script | undefined): boolean {
+  return script !== undefined && /^node:(?!internal\/modules)/.test(script.url);
 }
 
 /** A field of /proc/<pid>/status. Undefined if there is no such process. */

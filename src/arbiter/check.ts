@@ -8,6 +8,9 @@ import type { AppSpec, Report } from '../protocol.ts';
 import { credentialsOf } from './credentials.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
+/** How long an app may take to close that was only loaded, in milliseconds. */
+const CLOSE_LIMIT = 2_000;
+
 /**
  * Resolves with what the app was taken for if it becomes ready within the boot timeout, in a process that has ended by
  * then.
@@ -21,7 +24,7 @@ export async function checkApp(
   launch: Launch,
 ): Promise<string> {
   const credentials = credentialsOf(config);
-  let last: Report | undefined;
+  let first: Report | undefined;
   let late = false;
   await new Promise<void>((resolve) => {
     const worker = new WorkerHandle(
@@ -29,8 +32,11 @@ export async function checkApp(
       config.chdir ?? '.',
       { launch, credentials },
       {
+        // Whether it closes as well is not the question.
         onReport: (report) => {
-          last = report;
+          first ??= report;
+          clearTimeout(timer);
+          timer = setTimeout(() => worker.kill(), CLOSE_LIMIT);
         },
         onExit: () => {
           clearTimeout(timer);
@@ -38,20 +44,21 @@ export async function checkApp(
         },
       },
     );
-    const timer = setTimeout(() => {
+    let timer = setTimeout(() => {
       late = true;
       worker.kill();
     }, config.bootTimeout * 1000);
     worker.tell({ type: 'check', app, args, config });
   });
-  if (last?.type === 'ready' && !late) return last.shape;
+  if (first?.type === 'ready') return first.shape;
   if (late)
     throw new UserError(
       `${app} is not ready after ${config.bootTimeout} s (--boot-timeout)`,
       ExitCode.bootFailed,
     );
-  if (last?.type === 'failed') {
-    throw new UserError(last.stack ? `${app} failed to start:\n${last.stack}` : last.message, last.exitCode);
+  if (first?.type === 'failed') {
+    const { stack, message, exitCode } = first;
+    throw new UserError(stack ? `${app} failed to start:\n${stack}` : message, exitCode);
   }
   throw new UserError(`${app} ended its process before it was ready`, ExitCode.bootFailed);
 }

@@ -49,12 +49,12 @@ export function setupOf(app: string, loaded: Loaded, launch: Launch): Omit<Setup
 export class Crew {
   readonly #handles = new Map<number, { handle: WorkerHandle; setup: Setup }>();
 
-  /** Starts a worker; `names` says whose the sockets' public names are. */
+  /** Starts a worker; `standing` says whether its generation serves, and whose the sockets' public names are. */
   spawn(
     id: number,
     slot: number,
     setup: Setup,
-    names: { published: boolean; contested: boolean },
+    standing: Pick<Extract<Order, { type: 'start' }>, 'serves' | 'published' | 'contested'>,
     events: WorkerEvents,
   ): void {
     const { number, app, loaded, directory, launch, credentials, listeners, identity } = setup;
@@ -70,7 +70,7 @@ export class Crew {
       config: loaded.config,
       worker: slot,
       generation: number,
-      ...names,
+      ...standing,
       identity,
       isMemoryLimited: launch.isMemoryLimited,
       sockets: listeners.map(({ key, inherited }, index) => ({
@@ -93,6 +93,11 @@ export class Crew {
   /** Tells all workers the same. */
   tellAll(order: Order): void {
     for (const { handle } of this.#handles.values()) handle.tell(order);
+  }
+
+  /** Those whose process has not ended. */
+  get ids(): number[] {
+    return [...this.#handles.keys()];
   }
 
   /** Ends a worker without asking it. */

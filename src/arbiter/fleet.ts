@@ -13,6 +13,7 @@ import { Crew, type Setup } from './crew.ts';
 import { type ExitLine, exitLine } from './exit-line.ts';
 import { autopsyLine, delayLine, retireLine } from './lines.ts';
 import type { Listener } from './listener.ts';
+import { LogRotation } from './log-rotation.ts';
 import { type Action, plan } from './plan.ts';
 import type { ExitNote } from './report.ts';
 import * as change from './state.ts';
@@ -75,6 +76,7 @@ export class Fleet {
   readonly #broken = new Map<number, string>();
   /** Those that were told to leave and take no request any more; only known with --watch. */
   readonly #silent = new Set<number>();
+  readonly #rotation = new LogRotation();
   #onAlone: () => void = () => {};
   /** To be set before the first worker is started. */
   observer: CodeObserver | undefined;
@@ -144,6 +146,15 @@ export class Fleet {
   /** Tells all workers the same. */
   tellAll(order: Order): void {
     this.#crew.tellAll(order);
+  }
+
+  /** Has all workers open their logs anew, and returns what stood in the way of one; undefined if nothing did. */
+  reopenLogs(): Promise<string | undefined> {
+    return this.#rotation.run(
+      this.#crew.ids,
+      (id, order) => this.tell(id, order),
+      (id) => this.#nameOf(id),
+    );
   }
 
   /** The process of a worker. */
@@ -253,7 +264,7 @@ export class Fleet {
       id,
       slot,
       this.#setups.get(generation)!,
-      { published, contested },
+      { serves: published && generation === current(this.#state).number, published, contested },
       {
         onReport: (report) => this.#onReport(id, report),
         onStray: (message) => this.observer?.heard(message, generation, startedAt),
@@ -321,6 +332,12 @@ export class Fleet {
       case 'silent':
         this.#silent.add(id);
         break;
+      case 'emptied':
+        this.change(change.queuesEmptied);
+        break;
+      case 'reopened':
+        this.#rotation.answered(id, report);
+        break;
       case 'asked-to-leave':
         this.change((state) => change.askedToLeave(state, id));
         break;
@@ -364,6 +381,7 @@ export class Fleet {
     this.#broken.delete(id);
     this.#silent.delete(id);
     this.#crew.forget(id);
+    this.#rotation.ended(id);
     const reason = failure?.message ?? `${name} ${line?.text ?? 'ended'}`;
     this.change((state, now) =>
       change.exited(state, id, now, {

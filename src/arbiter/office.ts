@@ -129,6 +129,16 @@ export class Office {
     return true;
   }
 
+  #restorePid(): void {
+    const { log } = this.#options;
+    try {
+      if (this.#pidFile?.restore())
+        log.warn(`${this.#pidFile.path} was deleted by somebody; it was put back`);
+    } catch (error) {
+      log.error((error as Error).message);
+    }
+  }
+
   /** After a takeover we are the only one who serves, and no pid file is a reason to end; a predecessor is still there. */
   #writePid(before: number | undefined): void {
     try {
@@ -162,8 +172,9 @@ export class Office {
     if (errors.length > 0) throw errors[0];
   }
 
-  /** After a reload: the control socket stays beside the first Unix socket, where those who look for it look. */
+  /** After a reload: the pid file is there again, should somebody have deleted it, and the control socket stays beside the first Unix socket, where those who look for it look. */
   async follow(config: Config): Promise<void> {
+    this.#restorePid();
     const path = controlPath(config, process.pid);
     if (path === this.#controlPath || !this.#face) return;
     const [before, place] = [this.#control, this.#controlPath];

@@ -105,6 +105,18 @@ export class PidFile {
     }
   }
 
+  /**
+   * Writes the file again if it was deleted since; whatever else is there by now stays.
+   *
+   * @returns whether it was.
+   * @throws UserError as `write` does.
+   */
+  restore(): boolean {
+    if (!this.#written || lstatSync(this.path, { throwIfNoEntry: false })) return false;
+    this.write();
+    return true;
+  }
+
   /** Removes the file if it is still the one that we wrote, with our pid in it. Never throws. */
   remove(): void {
     if (this.#written && this.isOurs()) removeIfSame(this.path, this.#written);

@@ -297,6 +297,11 @@ export function ticked(state: State, milliseconds: number): State {
   return { ...state, workers };
 }
 
+/** A worker has emptied the accept queues for a graceful stop: nobody needs to be started for that any more. */
+export function queuesEmptied(state: State): State {
+  return { ...state, emptied: state.ending?.how === 'graceful' };
+}
+
 /** SIGKILL was decided on. */
 export function killed(state: State, id: number, why: KillReason): State {
   return change(state, id, (worker) => ({ ...worker, killed: why }));

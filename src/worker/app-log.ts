@@ -7,7 +7,7 @@ import type { LogController } from 'fastify';
 /** What Fastify is made to say when it listens. */
 export const LISTENING = 'fasticorn: listening';
 
-const NOT_FOUND = /^Route [A-Z]+:.* not found$/s;
+const NOT_FOUND = /^Route [A-Z-]+:.* not found$/s;
 
 /** Whether a call of a log method is one of those lines. */
 export function isRequestNoise([first, second]: readonly unknown[]): boolean {

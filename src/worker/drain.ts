@@ -32,6 +32,8 @@ export interface Draining {
   gracefulTimeout: number;
   /** How long idle connections are left for their clients to close, in seconds. */
   idleGrace: number;
+  /** Called when nobody waits to be accepted any more, where that is up to us. */
+  onEmptied(): void;
   /** Called when there is nothing that a new request could come from, if idle connections are not left open. */
   onSilent(): void;
   /** Called with how many connections had to be cut with something unfinished on them, perhaps none. */
@@ -69,7 +71,7 @@ export class Drain {
 
   /** Stops accepting, lets everything finish that has begun, and closes the app. */
   async run(): Promise<void> {
-    const { listening, connections, closeApp, stopListening, onSilent, onCut } = this.#draining;
+    const { listening, connections, closeApp, stopListening, onEmptied, onSilent, onCut } = this.#draining;
     connections.closeAfterResponse();
     stopListening();
     const left = listening.filter(({ queue }) => queue === 'leave');
@@ -78,6 +80,7 @@ export class Drain {
     const anyPort = emptied.some(({ queue }) => queue === 'port');
     if (emptied.length > 0) await this.#emptyQueues(anyPort ? this.#start + PORT_GRACE : Infinity);
     stopAccepting(emptied);
+    if (emptied.length > 0) onEmptied();
 
     const idleGrace = Math.min(this.#draining.idleGrace * 1000, this.#patience);
     if (idleGrace === 0) {

@@ -25,6 +25,8 @@ export interface ServerDefaults {
   genReqId: MakeId;
   /** Fastify's option of the same name, false for none. */
   requestIdHeader: string | false;
+  /** Fastify's option of the same name: its own 10 s would make a lie of a longer boot timeout. */
+  pluginTimeout: number;
 }
 
 /** A plugin and what it comes with. */
@@ -154,11 +156,10 @@ function serverOptions(
     ...ours,
     ...(LogController && !ownLogger ? { logController: quietController(LogController, options) } : {}),
     // The certificate is not the server's business: its connections come secured.
-    ...(http2 ? { http2: true, https: { allowHTTP1: true } } : {}),
+    // How long they stay open is, though: Fastify would end them after 72 s.
+    ...(http2 ? { http2: true, https: { allowHTTP1: true }, http2SessionTimeout: 0 } : {}),
     // Fastify asks the header first, and an app that makes its own ids wants to be asked.
     ...('genReqId' in options ? { requestIdHeader: false as const } : {}),
-    // Fastify's 10 s for each plugin would make a lie of a longer boot timeout.
-    pluginTimeout: 0,
     ...options,
   } as FastifyServerOptions;
 }

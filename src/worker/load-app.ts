@@ -260,9 +260,11 @@ async function script(spec: string, module: ModuleExports, around: Surroundings)
   const names = exportNames(module);
   const hint =
     names.length > 0
-      ? `; it exports ${names.join(', ')}: to serve one of those, name it (${spec}:${names[0]})`
-      : '; export the app (export default async function (app, opts) { … }), or have it call listen(); if it does so only as the main module, say --app-type script';
-  const what = `${spec} has no default export, and does not listen${hint}`;
+      ? `it exports ${names.join(', ')}: to serve one of those, name it (${spec}:${names[0]})`
+      : 'export the app (export default async function (app, opts) { … }), or have it call listen()';
+  const what =
+    `${spec} has no app as its default export, and does not listen; ${hint}; ` +
+    'if it listens only as the main module, say --app-type script';
   const timer = setTimeout(() => warn(`still waiting: ${what}`), PATIENCE);
   timer.unref();
   let onIdle = () => {};

@@ -10,7 +10,7 @@ import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { inodeOf, removeIfSame, sameInode } from '../inode.ts';
-import { type OpenAccessLog, type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
+import { checkLogs, type OpenAccessLog, type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import {
   type AppSpec,
   type Beat,
@@ -72,6 +72,7 @@ takeOrders(
 
 /** What the app's own signal handlers get for the end, in milliseconds. */
 const LAST_WORDS = 5_000;
+const CLOSING_FAILED = 'an error while the app was closing';
 /** How long the server that we were to replace may take to have its names back, in milliseconds. */
 const TAKING_BACK = 1_000;
 
@@ -95,7 +96,7 @@ class Worker {
   #accessLog: OpenAccessLog | undefined;
   #connections: Connections | undefined;
   /** What is to be drained one day; how the queues are treated is known only then. */
-  #serving: (Omit<Draining, 'listening'> & { listening: readonly Listening[] }) | undefined;
+  #serving: (Omit<Draining, 'listening' | 'onEmptied'> & { listening: readonly Listening[] }) | undefined;
   #drain: Drain | undefined;
   /** From the first listen(2) on: the kernel may have handed us something. */
   #mayHaveConnections = false;
@@ -113,7 +114,11 @@ class Worker {
     this.#names = order.published ? 'ours' : order.contested ? 'contested' : 'theirs';
     const name = order.config.procName ?? order.app;
     process.title = `fasticorn: worker [${name}] ${order.worker} gen ${order.generation}`;
-    this.#log = openErrorLog(order.config, { worker: order.worker }, isRequestNoise);
+    this.#log = openErrorLog(order.config, {
+      fields: { worker: order.worker },
+      isNoise: isRequestNoise,
+      isDispensable: order.serves,
+    });
     keepChannel((text) => this.#log.logger.warn(text));
     process.on('uncaughtException', (error) => this.#onUncaught(error));
     process.on('exit', () => {
@@ -126,9 +131,9 @@ class Worker {
   }
 
   async #start(): Promise<void> {
-    const { config } = this.#order;
+    const { config, serves } = this.#order;
     const { keepAlive, gracefulTimeout } = config;
-    this.#accessLog = openAccessLog(config, this.#log.logger);
+    this.#accessLog = openAccessLog(config, this.#log.logger, serves);
     const lines = this.#accessLog?.lines;
     const entrance = await entranceFor(this.#order, this.#log);
     const connections = new Connections({
@@ -219,12 +224,16 @@ class Worker {
         this.#names = 'ours';
         break;
       case 'reopen':
-        this.#log.reopen();
-        this.#accessLog?.reopen();
+        this.#reopenLogs(order.number);
         break;
       case 'inspect':
         openInspector(order, this.#log.logger);
     }
+  }
+
+  #reopenLogs(number: number): void {
+    const obstacles = [this.#log.reopen(), this.#accessLog?.reopen()];
+    report({ type: 'reopened', number, obstacle: obstacles.find((reason) => reason !== undefined) });
   }
 
   #onUncaught(error: unknown): void {
@@ -284,7 +293,9 @@ class Worker {
       const isLast = how === 'stop' || abandoned.includes(socket.fd);
       return { server, queue: !isLast ? 'leave' : socket.inode ? 'named' : 'port' } as const;
     });
-    this.#drain = new Drain({ ...this.#serving, listening });
+    // Only a stop empties all of them; whoever retires gives up some at most.
+    const onEmptied = () => how === 'stop' && report({ type: 'emptied' });
+    this.#drain = new Drain({ ...this.#serving, listening, onEmptied });
     if (how === 'quick') this.#drain.hurry();
     await this.#drain.run();
     process.exit(0);
@@ -304,7 +315,7 @@ class Worker {
       closeQuietly(server);
       await signals.deliver(Math.min(LAST_WORDS, this.#order.config.gracefulTimeout * 500));
     } catch (error) {
-      this.#log.logger.error({ err: error }, 'an error while the app was closing');
+      this.#log.logger.error({ err: error }, CLOSING_FAILED);
     }
   }
 }
@@ -331,7 +342,8 @@ async function entranceFor(
 /** Loads the app, reports whether that worked, and ends. */
 async function check(order: CheckOrder): Promise<void> {
   const { app: spec, config } = order;
-  const log = openErrorLog(config, {}, isRequestNoise);
+  // What the app logs meanwhile is for who asks, and no file is made for it.
+  const log = openErrorLog({ ...config, errorLogfile: '-' }, { isNoise: isRequestNoise });
   process.on('uncaughtException', (error) => fail(spec, error));
   const { backlog, adopt } = config;
   const adoption = new Adoption({
@@ -343,9 +355,12 @@ async function check(order: CheckOrder): Promise<void> {
     note: () => {},
   });
   try {
+    // As whom the workers will run; whether files can be made was looked at by who will make them.
+    checkLogs(config, true);
     const app = await load(order, adoption, log);
-    await app.close();
-    report({ type: 'ready', shape: app.shape }, () => process.exit(0));
+    await new Promise<void>((resolve) => report({ type: 'ready', shape: app.shape }, resolve));
+    await app.close().catch((error) => log.logger.error({ err: error }, CLOSING_FAILED));
+    process.exit(0);
   } catch (error) {
     fail(spec, error);
   }
@@ -365,6 +380,7 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
     trustProxy: trust,
     requestIdHeader: requestIdHeader(addresses, config.forwardedAllowIps),
     genReqId: noted(requestIds()),
+    pluginTimeout: pluginTimeout(config),
   };
   return loadApp(
     { spec, args, appType, appOptions, http2: config.http2 },
@@ -380,6 +396,15 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
         }),
     },
   );
+}
+
+/**
+ * How long each plugin and hook may take to load, in milliseconds: so that Fastify says which one hangs, shortly before the
+ * arbiter would kill us without knowing.
+ */
+function pluginTimeout({ bootTimeout }: Config): number {
+  const left = bootTimeout * 1000 - process.uptime() * 1000;
+  return Math.max(1, Math.round(left - Math.min(1000, bootTimeout * 100)));
 }
 
 /** Has an HTTP server that is about to listen do as the operator wants, whatever the app has told it. */
@@ -413,7 +438,7 @@ function tuneV8({ isMemoryLimited = true }: StartOrder): (beat: Beat) => void {
 /** Says why the worker cannot serve, and ends. */
 function fail(app: AppSpec, error: unknown): void {
   const { message, stack } = error instanceof Error ? error : thrown(error);
-  const hint = typeScriptHint(error) ?? moduleHint(error);
+  const hint = typeScriptHint(error) ?? moduleHint(error) ?? timeoutHint(error);
   const failure: Report =
     error instanceof UserError
       ? { type: 'failed', exitCode: error.exitCode, message }
@@ -424,6 +449,13 @@ function fail(app: AppSpec, error: unknown): void {
           stack: stack && stack + (hint ? `\n${hint}` : ''),
         };
   report(failure, () => process.exit(1));
+}
+
+/** Fastify's limits are ours: see `pluginTimeout`. */
+function timeoutHint(error: unknown): string | undefined {
+  return /^(FST|AVV)_ERR_\w*TIMEOUT$/.test(String(Object(error).code))
+    ? 'If it takes so long, raise --boot-timeout'
+    : undefined;
 }
 
 /** Another one may be meant to be served, which listens later. */

@@ -66,7 +66,7 @@ export default async function answers(app) {
     } else if (request.url === '/early') {
       socket.write('HTTP/1.1 103 Early Hints\r\n\r\n');
       socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n');
-      socket.on('data', (data) => socket.write(data));
+      socket.pipe(socket);
     } else socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
   });
 }

@@ -1,0 +1,121 @@
+/**
+ * The file of a log: how it is opened, opened anew after it was moved away, and what takes its place where it cannot be.
+ * Knows paths, users and words for what fails; how bytes get there is the business of `line-writer.ts`.
+ */
+import { accessSync, closeSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { errorCode, UserError } from './errors.ts';
+import { createLog, LineWriter, type LineWriterOptions, openLog } from './line-writer.ts';
+
+/** How often a file is tried again that could not be opened, in milliseconds. */
+const RETRY_EVERY = 10_000;
+
+/** Which log it is, where it goes to (`-` for the standard stream), and how careful one has to be with links there. */
+export interface LogPlace {
+  flag: '--error-logfile' | '--access-logfile';
+  path: string;
+  wary: boolean;
+}
+
+/** Why the standard stream takes the place of a file, or that this is over. */
+export type AwayEvent = { error: UserError } | 'back';
+
+export interface LogFileOptions extends Required<Pick<LineWriterOptions, 'onTrouble'>> {
+  /** Whether the standard stream takes its place as long as it cannot be opened: who serves goes on. */
+  isDispensable: boolean;
+  onAway(event: AwayEvent): void;
+}
+
+/** An open log. */
+export class LogFile {
+  readonly #place: LogPlace;
+  readonly #options: LogFileOptions;
+  /** What it was opened as. */
+  readonly fd: number;
+  readonly writer: LineWriter;
+  /** Runs while the standard stream takes its place. */
+  #retry: NodeJS.Timeout | undefined;
+
+  /** @throws UserError if it cannot be opened, and is indispensable. */
+  constructor(place: LogPlace, options: LogFileOptions) {
+    this.#place = place;
+    this.#options = options;
+    const file = place.path === '-' ? undefined : this.#open();
+    this.fd = file ?? standard[place.flag];
+    this.writer = new LineWriter(this.fd, { ownFile: file !== undefined, onTrouble: options.onTrouble });
+  }
+
+  /**
+   * Opens the file anew by its path, after it was moved away; a standard stream stays as it is. Never throws.
+   *
+   * @returns why it cannot be opened, so that lines go where they went before; undefined if it is.
+   */
+  reopen(): string | undefined {
+    if (this.#place.path === '-') return undefined;
+    let fd: number;
+    try {
+      // Without waiting: a worker that serves must not hang for the reader of a named pipe.
+      fd = openLog(this.#place.path, { wait: false, wary: this.#place.wary });
+    } catch (error) {
+      const { flag, path } = this.#place;
+      const stays = this.#retry ? 'the standard stream' : 'the old file';
+      return `${flag} ${path}: cannot open it anew, so ${stays} stays in use: ${(error as Error).message}`;
+    }
+    this.writer.reopen(fd);
+    if (this.#retry) this.#options.onAway('back');
+    clearInterval(this.#retry);
+    this.#retry = undefined;
+    return undefined;
+  }
+
+  #open(): number | undefined {
+    try {
+      return openLog(this.#place.path, { wary: this.#place.wary });
+    } catch (cause) {
+      const error = cannotOpen(this.#place, cause);
+      if (!this.#options.isDispensable) throw error;
+      this.#retry = setInterval(() => this.reopen(), RETRY_EVERY).unref();
+      // What is told there may have to be written here.
+      queueMicrotask(() => this.#options.onAway({ error }));
+      return undefined;
+    }
+  }
+}
+
+const standard = { '--error-logfile': 2, '--access-logfile': 1 } as const;
+
+/**
+ * Makes sure that a log can be opened, and makes none.
+ *
+ * @param isMade whether it is made for us where it is missing, by somebody who may.
+ * @throws UserError as opening it would.
+ */
+export function checkLogFile(place: LogPlace, isMade = false): void {
+  const { path, wary } = place;
+  if (path === '-') return;
+  try {
+    if (existsSync(path)) closeSync(openLog(path, { wait: false, wary }));
+    else if (!isMade) accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    // A server would wait for the reader of a named pipe.
+    if (errorCode(error) === 'ENXIO' && statSync(path).isFIFO()) return;
+    throw cannotOpen(place, error);
+  }
+}
+
+/** Creates a log file that is missing, for somebody who may not create it there. What fails here is told by whoever opens it. */
+export function createLogFile({ path }: LogPlace, owner: { uid: number; gid: number }): void {
+  if (path !== '-') createLog(path, owner);
+}
+
+function cannotOpen({ flag, path }: LogPlace, error: unknown): UserError {
+  return new UserError(`${flag} ${path}: cannot open it for appending: ${reasonFor(path, error)}`);
+}
+
+/** Why a log cannot be opened; the system's reason names the path once more. */
+function reasonFor(path: string, error: unknown): string {
+  const directory = dirname(path);
+  if (errorCode(error) === 'ENOENT' && !existsSync(directory))
+    return `the directory ${directory} does not exist; create it first`;
+  return (error as Error).message.replace(/, \w+ '.*'$/s, '');
+}
