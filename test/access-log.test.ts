@@ -172,6 +172,25 @@ describe('A line of the access log', () => {
     assert.deepEqual({ status, bytes }, { status: 499, bytes: 0 });
   });
 
+  for (const [what, sent, status] of [
+    [
+      'a body that breaks the protocol',
+      `GET /never HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nZZ\r\n`,
+      400,
+    ],
+    [
+      'a request with garbage behind it, which is all that is answered',
+      'GET /never HTTP/1.1\r\nHost: x\r\n\r\nGARBAGE\r\n\r\n',
+      400,
+    ],
+  ] as const) {
+    it(`says what Node answers to ${what}`, async (t) => {
+      const server = await startServer(t, file);
+      assert.match(await exchange({ socketPath: server.socket }, sent), new RegExp(`^HTTP/1\\.1 ${status} `));
+      assert.equal((await lineFor(server, '/never')).status, status);
+    });
+  }
+
   it('does not blame the client for an answer that the app has broken off', async (t) => {
     const server = await startServer(t, file);
     await assert.rejects(fetchFrom({ socketPath: server.socket }, '/breaks-off'));
@@ -194,6 +213,11 @@ describe('A line of the access log', () => {
     const refused = new WebSocket(`ws+unix:${server.socket}:/elsewhere`);
     await once(refused, 'error');
     assert.equal((await lineFor(server, '/elsewhere')).status, 403);
+
+    // Right behind a request whose answer is complete, though not called over yet.
+    const upgrade = raw('GET /behind HTTP/1.1', 'Connection: Upgrade', 'Upgrade: websocket');
+    await exchange({ socketPath: server.socket }, `GET /missing HTTP/1.1\r\nHost: x\r\n\r\n${upgrade}`);
+    assert.equal((await lineFor(server, '/behind')).status, 403);
   });
 
   it('is there for each tunnel, whatever the app has made of its socket, and for an upgrade that the app listens for no more, which Node answers then', async (t) => {

@@ -46,6 +46,17 @@ describe('A heartbeat', () => {
     assert.equal(count, before);
   });
 
+  it('goes on where memory cannot be read, with what was known last', async (t) => {
+    const seen = beats(t);
+    // As it does when there is no descriptor left.
+    t.mock.method(process, 'memoryUsage', () => {
+      throw new Error('EMFILE: too many open files, uv_resident_set_memory');
+    });
+    const before = seen.length;
+    await until(() => seen.length > before + 1, 'more beats');
+    assert.equal(seen.at(-1)!.rss, seen[before - 1]!.rss);
+  });
+
   it('keeps no process alive', () => {
     const script = `import { startHeartbeat } from ${JSON.stringify(import.meta.resolve('../src/worker/heartbeat.ts'))};
       startHeartbeat({ connections: {}, every: 1000, send() {} });`;

@@ -4,13 +4,16 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
 import { connect as dialSocket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
+import { connect as dialTls } from 'node:tls';
 import { Pool } from 'undici';
 import { fasticorn } from './support/command.ts';
+import { readyWorkers } from './support/control.ts';
 import { fetchFrom, startOnPort } from './support/http.ts';
 import { freePort } from './support/port.ts';
 import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
@@ -310,5 +313,73 @@ describe('A reload and a stop', () => {
     assert.equal((await server.exited).code, 0);
     assert.ok(!server.log().some(({ msg }) => /had to be cut/.test(msg)));
     assert.equal((await logged(server, 3)).length, 3);
+  });
+});
+
+describe('A client that just goes', () => {
+  it('is noticed on HTTP/2 as well, over TLS and on every --bind', async (t) => {
+    const port = await freePort();
+    const directory = temporaryDirectory(t);
+    const start = (name: string, args: string[]) => {
+      const socket = join(directory, `${name}.sock`);
+      return startServer(t, app(name), [...args, '-b', `unix:${socket}`, '-w', '1'], { socket });
+    };
+    const encrypted = await start('answers.mjs', [...flags, '-b', `127.0.0.1:${port}`]);
+    const further = await start('streams.mjs', [
+      '-b',
+      `unix:${join(directory, 'first.sock')}`,
+      '--control-socket',
+      join(directory, 'streams.mjs.sock.ctl'),
+    ]);
+    const alpn = { ALPNProtocols: ['h2'], ...trusting };
+    for (const [server, socket] of [
+      [encrypted, dialTls({ port, ...alpn })],
+      [further, dialSocket(further.socket)],
+    ] as const) {
+      const session = connect('http://localhost', { createConnection: () => socket });
+      t.after(() => session.destroy());
+      await get(session, '/');
+      const connections = async () => (await readyWorkers(server))[0]?.connections;
+      await until(async () => (await connections()) === 1, 'the connection to be counted');
+      socket.destroy();
+      await until(async () => (await connections()) === 0, 'its end to be noticed');
+      assert.equal(await server.stop(), 0);
+    }
+  });
+});
+
+describe('A session that nobody uses', () => {
+  it('is closed after --keep-alive, and none with an open stream is', async (t) => {
+    const args = [...flags, '--keep-alive', '0.2'];
+    const { server, target } = await startOnPort(t, app('answers.mjs'), args);
+    const used = dial(t, target.port);
+    const endless = used.request({ ':path': '/endless' });
+    await once(endless, 'response');
+    for (let round = 0; round < 2; round++) {
+      const session = dial(t, target.port);
+      assert.equal((await get(session, '/')).body, 'hello');
+      await once(session, 'close');
+    }
+    assert.deepEqual([used.closed, endless.closed], [false, false]);
+    used.destroy();
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('is closed by nobody else: not by Fastify either, whose own limit is 72 s', async (t) => {
+    const file = join(temporaryDirectory(t), 'app.mjs');
+    writeFileSync(
+      file,
+      "export default async (app) => app.get('/', () => String(app.initialConfig.http2SessionTimeout));",
+    );
+    const { target } = await startOnPort(t, file, flags);
+    assert.equal((await get(dial(t, target.port), '/')).body, '0');
+  });
+
+  it('is closed for an app that answers streams itself', async (t) => {
+    const server = await startServer(t, app('streams.mjs'), ['-w', '1', '--keep-alive', '0.2']);
+    const session = connect('http://localhost', { createConnection: () => dialSocket(server.socket) });
+    t.after(() => session.destroy());
+    assert.equal((await get(session, '/')).status, 201);
+    await once(session, 'close');
   });
 });

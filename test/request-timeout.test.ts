@@ -294,6 +294,11 @@ describe('What the app does with a response after that', () => {
       response.writeContinue();
       response.writeProcessing();
       response.writeEarlyHints({ link: '</style.css>; rel=preload' });
+      // Newer than Node 20.
+      const { writeInformation } = response as {
+        writeInformation?: (status: number, headers: object) => void;
+      };
+      writeInformation?.call(response, 103, { link: '</style.css>; rel=preload' });
       response.writeHead(200, { 'Content-Type': 'text/plain' }).flushHeaders();
       response.addTrailers({ 'X-Trailer': '1' });
       response.socket!.setTimeout(0);

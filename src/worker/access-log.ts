@@ -55,7 +55,8 @@ export function requestId(request: IncomingMessage): string {
 
 /** Returns what writes the line of a request that is over. */
 export function accessLine(log: LineBuffer): OnOver {
-  return (exchange) => write(log, exchange, statusOf(exchange.request, exchange.response));
+  return (exchange) =>
+    write(log, exchange, exchange.refused ?? statusOf(exchange.request, exchange.response));
 }
 
 /** Returns what writes the line of an upgraded connection, or one that is refused to be, when it ends. */
@@ -71,7 +72,7 @@ export function tunnelLine(log: LineBuffer): OnTunnel {
 
 function write(
   log: LineBuffer,
-  { request, method, url, began }: Omit<Exchange, 'response'>,
+  { request, method, url, began }: Pick<Exchange, 'request' | 'method' | 'url' | 'began'>,
   status: number,
 ): void {
   const over = performance.now();

@@ -8,7 +8,7 @@ import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { errorCode } from '../errors.ts';
 import type { InheritedSocket, PortAdoption } from '../protocol.ts';
 import { isServer, unloadable } from './app-shape.ts';
-import { acceptOn, type Listening } from './listening.ts';
+import { acceptOn, handingOverTo, type Listening } from './listening.ts';
 import { asPrimary } from './node-cluster.ts';
 import type { Turns } from './turns.ts';
 
@@ -227,9 +227,7 @@ export class Adoption {
           else server.emit('error', error);
         };
         // Before the listeners of the app, which have heard already that all is well.
-        const alone = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-          server.emit('connection', socket),
-        );
+        const alone = handingOverTo(server);
         alone.once('error', onError);
         this.#listen.call(alone, { port, host, exclusive: true }, () => {
           if (this.#others.delete(server)) this.#others.add(alone);

@@ -15,6 +15,8 @@ export interface Exchange {
   readonly url: string;
   /** When its headers had come; milliseconds of a monotonic clock. */
   readonly began: number;
+  /** The status with which it was refused in the middle, past the response: its client broke the protocol, or was too slow. */
+  refused: number | undefined;
 }
 
 /** The largest number that a stream of HTTP/2 can have: none is refused. */
@@ -77,8 +79,10 @@ export function isIdle(connection: Connection): boolean {
 }
 
 /** As of the last look. Half a request, or half the rest of one that is answered, does not count as use. */
-export function isUnused({ isReused, lingers, pending, socket, seenBytes }: Connection): boolean {
-  return isReused && !lingers && pending.length === 0 && socket.bytesRead === seenBytes;
+export function isUnused({ isReused, lingers, pending, socket, session, seenBytes }: Connection): boolean {
+  return (
+    (isReused || session !== undefined) && !lingers && pending.length === 0 && socket.bytesRead === seenBytes
+  );
 }
 
 /**

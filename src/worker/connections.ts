@@ -27,7 +27,7 @@ import { announceKeepAlive, dropTimeout, isKeepAliveOurs, restoreTimeout } from 
 import { lingerAtEnd } from './linger.ts';
 import { LiveMap } from './live-map.ts';
 import { carriedBy, connectionEvent, rawOf } from './peers.ts';
-import { comesWithResponse, TUNNELS } from './request-events.ts';
+import { comesWithResponse, refusalOf, TUNNELS } from './request-events.ts';
 import { isRefusal, onAbandoned, onAnswer } from './tunnel-answer.ts';
 
 /** The most requests in flight that are listed. */
@@ -116,6 +116,7 @@ export class Connections {
         this.#begin(...standInsFor(stream, headers));
       } else if (TUNNELS.includes(event))
         this.#handOver(event, args[0] as IncomingMessage, args[1] as Duplex);
+      else if (event === 'clientError') this.#refuse(args[0] as Error, args[1] as Socket);
       return emit(event, ...args);
     };
   }
@@ -295,7 +296,14 @@ export class Connections {
     // An app that is asked whether to continue hands the request on as another event, as Node's documentation has it.
     if (pending.length > 0 && pending.some((one) => one.response === response)) return;
     const { method = '', url = '' } = request;
-    const exchange: Exchange = { request, response, method, url, began: performance.now() };
+    const exchange: Exchange = {
+      request,
+      response,
+      method,
+      url,
+      began: performance.now(),
+      refused: undefined,
+    };
     pending.push(exchange);
     this.#begun++;
     if (this.#closingSince !== undefined) makeLast(connection, exchange);
@@ -303,6 +311,13 @@ export class Connections {
     // Not for one behind another, for which the app may have set what it wants.
     if (connection.isReused && pending.length === 1) restoreTimeout(connection.socket, connection.server!);
     response.on('close', () => this.#finish(connection, exchange));
+  }
+
+  /** Node, or an app's framework, is about to answer in the place of what would have, and then ends the connection. */
+  #refuse(error: Error, socket: Socket): void {
+    const status = refusalOf(error);
+    for (const exchange of this.#open.get(socket)?.pending ?? [])
+      if (!exchange.response.headersSent) exchange.refused = status;
   }
 
   #finishAll(connection: Connection): void {
@@ -354,10 +369,11 @@ export class Connections {
     // An app may hand the request on by the same event.
     if (!connection || connection.isTunnel) return;
     let status: number | undefined;
-    const isLate = () => connection.pending.length > 0;
+    // An answer that is complete may still have to be called over.
+    const isLate = () => connection.pending.some(({ response }) => !response.writableEnded);
     onAnswer(socket, isLate, (answered) => {
       status = answered;
-      if (isRefusal(event, status)) onAbandoned(socket, () => abandon(connection));
+      if (isRefusal(event, status)) onAbandoned(socket, connection.socket, () => abandon(connection));
     });
     this.#onTunnel?.(request, socket, () => status);
     if (connection.isReused) restoreTimeout(connection.socket, connection.server!);

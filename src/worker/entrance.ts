@@ -197,8 +197,9 @@ export class Entrance {
         handshakeTimeout: this.#patience,
       })
       .on('secureConnection', (socket) => {
-        // As Node's HTTP servers have it: a client may end its side and wait for the answer.
-        socket.allowHalfOpen = true;
+        // As Node's HTTP servers have it: a client may end its side and wait for the answer. On HTTP/2 one that has ended
+        // is gone, and Node would never hear of it.
+        socket.allowHalfOpen = socket.alpnProtocol !== 'h2';
         const raw = rawOf(socket);
         if (raw) this.#leave(raw)?.enter(socket);
       })

@@ -22,19 +22,24 @@ export function startHeartbeat({ connections, every, send }: Heartbeat): () => v
   const interval = every * 1000;
   let before: EventLoopUtilization | undefined;
   let due = performance.now();
+  let memory: Pick<NodeJS.MemoryUsage, 'rss' | 'heapUsed'> = { rss: 0, heapUsed: 0 };
 
   const beat = () => {
     const delay = Math.max(0, performance.now() - due);
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, before);
     before = now;
-    const { rss, heapUsed } = process.memoryUsage();
+    try {
+      memory = process.memoryUsage();
+    } catch {
+      // It takes a descriptor, and there may be none left: what was known last is told.
+    }
     send({
       requests: connections.requests,
       inFlight: connections.inFlight,
       connections: connections.size,
-      rss,
-      heap: heapUsed,
+      rss: memory.rss,
+      heap: memory.heapUsed,
       utilization: share(utilization),
       delay: Math.round(delay),
     });

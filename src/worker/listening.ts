@@ -59,10 +59,11 @@ export async function acceptOn(
   }
 }
 
-/** Made like the net.Server inside http.Server; handing connections over by this event is documented by Node. */
-function handingOverTo(server: net.Server, address: SocketAddress): net.Server {
-  return net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    markSocket(socket, address);
+/** Made like the other one; handing connections over by this event is documented by Node. */
+export function handingOverTo(server: net.Server, address?: SocketAddress): net.Server {
+  const { allowHalfOpen = true, noDelay = true } = server as { allowHalfOpen?: boolean; noDelay?: boolean };
+  return net.createServer({ allowHalfOpen, noDelay }, (socket) => {
+    if (address) markSocket(socket, address);
     server.emit('connection', socket);
   });
 }

@@ -16,3 +16,20 @@ export function comesWithResponse(event: string, request: unknown): boolean {
     REQUESTS.includes(event) || (event === 'connect' && streamOf(request as IncomingMessage) !== undefined)
   );
 }
+
+/** The status by which Node, and Fastify, refuse what broke off in an error; undefined where nobody is there to be told. */
+export function refusalOf({ code = '' }: NodeJS.ErrnoException): number | undefined {
+  switch (code) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return 408;
+    case 'HPE_HEADER_OVERFLOW':
+      return 431;
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return 413;
+    // Its client has ended in the middle of a request.
+    case 'HPE_INVALID_EOF_STATE':
+      return undefined;
+    default:
+      return code.startsWith('HPE_') ? 400 : undefined;
+  }
+}

@@ -75,6 +75,7 @@ const METHODS = [
   'writeContinue',
   'writeProcessing',
   'writeEarlyHints',
+  'writeInformation',
   'addTrailers',
   'write',
   'end',

@@ -2,6 +2,7 @@
  * What an app answers where a client has asked for a tunnel: it writes that on the connection by itself, which is its own by
  * then. Knows how to read it there, and when a connection that was refused to be a tunnel is of no use any more.
  */
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** How long an app may be silent on a connection that it has refused until nothing more is expected of it, in milliseconds. */
@@ -48,19 +49,24 @@ export function isRefusal(event: string, status: number | undefined): boolean {
  * Calls back when an app has written nothing for a while on a connection that it has refused, and does not read there. From
  * then on we do, as nobody else would hear that the client has gone.
  *
- * @param socket has bytesWritten, if it is one of Node's.
+ * @param socket what the app has: a stream that counts nothing where Node had not read all of the request.
+ * @param connection what is written there goes out on.
  */
-export function onAbandoned(socket: Duplex & { bytesWritten?: number }, then: () => void): void {
-  let seen: number | undefined = -1;
+export function onAbandoned(
+  socket: Duplex,
+  connection: Pick<Socket, 'bytesWritten'>,
+  then: () => void,
+): void {
+  let seen = -1;
   const timer = setInterval(() => {
     const before = seen;
-    seen = socket.bytesWritten;
+    seen = connection.bytesWritten;
     const isRead = socket.listenerCount('data') + socket.listenerCount('readable') > 0;
     if (seen !== before || socket.writableLength > 0 || isRead) return;
     clearInterval(timer);
     then();
     const leave = () => {
-      if (socket.bytesWritten === seen) socket.destroy();
+      if (connection.bytesWritten === seen) socket.destroy();
     };
     if (socket.readableEnded) leave();
     else socket.on('end', leave).resume();
