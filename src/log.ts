@@ -103,7 +103,8 @@ export function openErrorLog(settings: LogSettings, options: ErrorLogOptions = {
     },
     follow(next) {
       level = next.logLevel;
-      if (made) made.level = level;
+      // For pino it is work, and we are asked often.
+      if (made && made.level !== level) made.level = level;
       format = isPretty(next, isTerminal) ? (format ?? prettyError(inColour)) : undefined;
     },
   };

@@ -44,6 +44,18 @@ describe('a changed setting', () => {
     assert.equal((await site.ready()).length, 2);
   });
 
+  it('of the log is in effect in the arbiter as well', async (t) => {
+    const { server, reload } = await begin(t, { logLevel: 'silent' });
+    const arbiters = () => server.log().filter(({ pid }) => pid === server.pid);
+    assert.deepEqual(arbiters(), []);
+    assert.equal((await reload({ logLevel: 'info' })).code, 0);
+    assert.equal((await reload({ logLevel: 'info', pretty: false })).code, 0);
+    assert.ok(arbiters().some(({ msg }) => msg.startsWith('generation 3 serves')));
+    assert.equal((await reload({ logLevel: 'info', pretty: true })).code, 0);
+    assert.equal((await reload({ logLevel: 'info', pretty: true })).code, 0);
+    assert.match(server.stderr, /^\[[\d:.]+\] INFO: generation 5 serves/m);
+  });
+
   it('of the workers is in effect in the new ones', async (t) => {
     const { site, reload } = await begin(t, { keepAlive: 60 });
     const log = join(site.directory, 'access.log');

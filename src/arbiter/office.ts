@@ -172,7 +172,10 @@ export class Office {
     if (errors.length > 0) throw errors[0];
   }
 
-  /** After a reload: the pid file is there again, should somebody have deleted it, and the control socket stays beside the first Unix socket, where those who look for it look. */
+  /**
+   * After a reload: the pid file is there again, should somebody have deleted it, and the control socket stays beside the
+   * first Unix socket, where those who look for it look.
+   */
   async follow(config: Config): Promise<void> {
     this.#restorePid();
     const path = controlPath(config, process.pid);

@@ -299,7 +299,7 @@ export function ticked(state: State, milliseconds: number): State {
 
 /** A worker has emptied the accept queues for a graceful stop: nobody needs to be started for that any more. */
 export function queuesEmptied(state: State): State {
-  return { ...state, emptied: state.ending?.how === 'graceful' };
+  return { ...state, emptied: true };
 }
 
 /** SIGKILL was decided on. */

@@ -41,6 +41,8 @@ export interface Connection {
   unfinished: IncomingMessage | undefined;
   /** Is ended already, and read on only so that its client is not cut off: see `linger.ts`. */
   lingers: boolean;
+  /** HTTP/2, and its client was told that there is an end to it. */
+  isAnnounced: boolean;
   /** HTTP/1, and has had an answer, so that there may be another request, and we see to it if there is none. */
   isReused: boolean;
   /** An upgraded connection: its app's own. */
@@ -50,6 +52,14 @@ export interface Connection {
   /** What had been read when `endUnused` last looked, and since when no more has been; milliseconds as above. */
   seenBytes: number;
   silentSince: number;
+}
+
+/** Ends a connection that nobody uses; on HTTP/2 when its client has had a while to hear of that, and to use another. */
+export function endGently(connection: Connection): void {
+  const { session, isAnnounced } = connection;
+  if (!session || isAnnounced) end(connection);
+  else announceEnd(session);
+  connection.isAnnounced = true;
 }
 
 /** FIN, and no waiting for a peer that may never send its own. */

@@ -17,6 +17,7 @@ import {
   type Connection,
   type Exchange,
   end,
+  endGently,
   isIdle,
   isUnused,
   makeLast,
@@ -227,7 +228,7 @@ export class Connections {
     });
     if (found.length === 0) return;
     whenRead(() => {
-      for (const connection of found) if (isUnused(connection)) end(connection);
+      for (const connection of found) if (isUnused(connection)) endGently(connection);
     });
   }
 
@@ -257,6 +258,7 @@ export class Connections {
       isShaking,
       unfinished: undefined,
       lingers: false,
+      isAnnounced: false,
       isReused: false,
       isTunnel: false,
       abandonedAt: undefined,
