@@ -9,7 +9,7 @@ import { type Command, signals } from './commands.ts';
 /** To what terminals and the system send by themselves, the default answer is right. */
 const LEFT: readonly string[] = ['SIGWINCH', 'SIGTTIN', 'SIGTTOU'];
 
-/** How long after the start we look whether the inspector was opened before we listened, in milliseconds. */
+/** How long after that we look whether the inspector was opened before we listened, by whomever, in milliseconds. */
 const INSPECTOR_CHECK = 1_000;
 
 /** Listens to signals from the moment that it is made. */

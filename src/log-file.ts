@@ -4,6 +4,7 @@
  */
 import { accessSync, closeSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isatty } from 'node:tty';
 import { errorCode, UserError } from './errors.ts';
 import { createLog, LineWriter, type LineWriterOptions, openLog } from './line-writer.ts';
 
@@ -30,8 +31,8 @@ export interface LogFileOptions extends Required<Pick<LineWriterOptions, 'onTrou
 export class LogFile {
   readonly #place: LogPlace;
   readonly #options: LogFileOptions;
-  /** What it was opened as. */
-  readonly fd: number;
+  /** What was opened: a terminal is one only where that is what was asked for. */
+  readonly isTerminal: boolean;
   readonly writer: LineWriter;
   /** Runs while the standard stream takes its place. */
   #retry: NodeJS.Timeout | undefined;
@@ -41,8 +42,9 @@ export class LogFile {
     this.#place = place;
     this.#options = options;
     const file = place.path === '-' ? undefined : this.#open();
-    this.fd = file ?? standard[place.flag];
-    this.writer = new LineWriter(this.fd, { ownFile: file !== undefined, onTrouble: options.onTrouble });
+    const fd = file ?? standard[place.flag];
+    this.isTerminal = isatty(fd) && (file !== undefined || place.path === '-');
+    this.writer = new LineWriter(fd, { ownFile: file !== undefined, onTrouble: options.onTrouble });
   }
 
   /**
@@ -70,7 +72,8 @@ export class LogFile {
 
   #open(): number | undefined {
     try {
-      return openLog(this.#place.path, { wary: this.#place.wary });
+      // Who serves waits for no reader of a named pipe.
+      return openLog(this.#place.path, { wait: !this.#options.isDispensable, wary: this.#place.wary });
     } catch (cause) {
       const error = cannotOpen(this.#place, cause);
       if (!this.#options.isDispensable) throw error;
@@ -95,7 +98,7 @@ export function checkLogFile(place: LogPlace, isMade = false): void {
   if (path === '-') return;
   try {
     if (existsSync(path)) closeSync(openLog(path, { wait: false, wary }));
-    else if (!isMade) accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    else accessSync(dirname(path), constants.X_OK | (isMade ? 0 : constants.W_OK));
   } catch (error) {
     // A server would wait for the reader of a named pipe.
     if (errorCode(error) === 'ENXIO' && statSync(path).isFIFO()) return;

@@ -3,7 +3,7 @@
  * and pino-pretty; where bytes go and when is the business of `log-file.ts`.
  */
 import { createRequire } from 'node:module';
-import { isatty, WriteStream } from 'node:tty';
+import { WriteStream } from 'node:tty';
 import type { Logger } from 'pino';
 import type { PrettyOptions } from 'pino-pretty';
 import type { Config } from './config/settings.ts';
@@ -24,7 +24,7 @@ interface OpenFile {
   flushSync(): void;
   /**
    * Opens the file anew by its path, after it was moved away; a standard stream stays as it is. Never throws: if it
-   * cannot be opened, the error log says so and the old file stays in use.
+   * cannot be opened, the error log says so, and what is in use stays so.
    *
    * @returns why it cannot be opened.
    */
@@ -70,9 +70,7 @@ export function openErrorLog(settings: LogSettings, options: ErrorLogOptions = {
     },
     onAway: (event) => tellAway(logger, place, 'standard error', event),
   });
-  const { writer } = file;
-  // Asked now: later the descriptor may be another file's.
-  const isTerminal = isatty(file.fd);
+  const { writer, isTerminal } = file;
   const inColour = hasColours(isTerminal);
   let level = settings.logLevel;
   let format = isPretty(settings, isTerminal) ? prettyError(inColour) : undefined;
@@ -144,8 +142,7 @@ export function openAccessLog(
     },
     onAway: (event) => tellAway(errorLog, place, 'standard output', event),
   });
-  const { writer } = file;
-  const isTerminal = isatty(file.fd);
+  const { writer, isTerminal } = file;
   const format = isPretty(settings, isTerminal) ? prettyAccess(hasColours(isTerminal)) : undefined;
   const lines = new LineBuffer({
     // On a terminal a line is wanted when it happens, in its place between those of the error log.

@@ -4,11 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
 import { clip } from '../src/worker/access-log.ts';
 import { exchange, fetchFrom, open, startOnPort } from './support/http.ts';
-import { app, type Server, startServer, until } from './support/server.ts';
+import { app, type Server, startServer, temporaryDirectory, until } from './support/server.ts';
 
 const file = app('answers.mjs');
 
@@ -190,6 +192,34 @@ describe('A line of the access log', () => {
       assert.equal((await lineFor(server, '/never')).status, status);
     });
   }
+
+  it('says 499 for a request behind one that was refused', async (t) => {
+    const server = await startServer(t, file);
+    const requests = ['/never', '/never?behind'].map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await exchange({ socketPath: server.socket }, `${requests.join('')}GARBAGE\r\n\r\n`);
+    const statuses = [
+      (await lineFor(server, '/never')).status,
+      (await lineFor(server, '/never?behind')).status,
+    ];
+    assert.deepEqual(statuses, [400, 499]);
+  });
+
+  it('says 200 for an answer that the app gives after all', async (t) => {
+    const file = join(temporaryDirectory(t), 'app.mjs');
+    writeFileSync(
+      file,
+      `import http from 'node:http';
+       export default http.createServer((request, response) => setTimeout(() => response.end('after all'), 300))
+         .on('clientError', () => {});`,
+    );
+    const server = await startServer(t, file);
+    const answer = await exchange(
+      { socketPath: server.socket },
+      'GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGARBAGE\r\n\r\n',
+    );
+    assert.match(answer, /^HTTP\/1\.1 200 /);
+    assert.equal((await lineFor(server, '/late')).status, 200);
+  });
 
   it('does not blame the client for an answer that the app has broken off', async (t) => {
     const server = await startServer(t, file);

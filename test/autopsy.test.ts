@@ -63,6 +63,11 @@ describe('A process that is stuck', () => {
     assert(stack.includes(`    at validate (${file}:4:`), stack);
   });
 
+  it('in a loop of what Node calls between two turns tells of it, though its own code is short', async (t) => {
+    const { pid } = await start(t, `stuck(); const again = () => process.nextTick(again); again();`);
+    assert.match((await examine(pid, PATIENT)).stack, /processTicksAndRejections/);
+  });
+
   it('while it is being imported tells so', async (t) => {
     const directory = temporaryDirectory(t);
     const module = pathToFileURL(join(directory, 'module.mjs')).href;

@@ -3,6 +3,8 @@
  * the new ones, of the arbiter and of all workers.
  */
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -133,6 +135,39 @@ describe('A log file that cannot be opened anew', () => {
     assert.equal((await get('/token/b')).body, 'token b');
     await until(() => existsSync(access) && linesOf(access).length === 1, 'the line in the file');
     assert.match(readFileSync(error, 'utf8'), /access\.log: it can be opened again, and is in use/);
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('is told of while the server is paused, and nobody could have tried', async (t) => {
+    const directory = join(temporaryDirectory(t), 'logs');
+    mkdirSync(directory);
+    const args = ['-w', '1', '--access-logfile', join(directory, 'access.log')];
+    const server = await startServer(t, app('echo.mjs'), args);
+    await settled(server, 1);
+    assert.equal((await order(server, '/pause')).status, 200);
+    await settled(server, 0);
+    renameSync(directory, `${directory}.gone`);
+    const { status, body } = await order(server, '/reopen');
+    assert.equal(status, 409);
+    assert.match(body, /access\.log: cannot open it for appending: the directory .* does not exist/);
+    assert.equal(await server.stop(), 0);
+  });
+
+  it('that has no reader keeps no worker waiting that takes the place of another', async (t) => {
+    const access = join(temporaryDirectory(t), 'access.pipe');
+    spawnSync('mkfifo', [access]);
+    const reader = spawn('cat', [access], { stdio: 'ignore' });
+    t.after(() => reader.kill('SIGKILL'));
+    const server = await startServer(t, app('echo.mjs'), ['-w', '1', '--access-logfile', access]);
+    await settled(server, 1);
+    reader.kill('SIGKILL');
+    await once(reader, 'exit');
+    const [victim] = server.workers() as [number];
+    process.kill(victim, 'SIGKILL');
+    await until(() => server.workers().some((pid) => pid !== victim), 'the next worker');
+    await settled(server, 1);
+    assert.equal((await fetchFrom({ socketPath: server.socket }, '/token/a')).body, 'token a');
+    await until(() => /"url":"\/token\/a"/.test(server.stdout), 'the line of the request');
     assert.equal(await server.stop(), 0);
   });
 

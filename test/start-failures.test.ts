@@ -54,12 +54,12 @@ describe('an app that cannot be loaded', () => {
   });
 
   it('since a plugin never comes to an end ends the start with 4 a moment earlier, and is named', async (t) => {
-    const outcome = await start(t, app('start/fails.mjs'), 'endless plugin', ['--boot-timeout', '4']);
+    const outcome = await start(t, app('start/fails.mjs'), 'endless plugin', ['--boot-timeout', '6']);
     assert.equal(outcome.code, 4);
     assert.equal(count(outcome.stderr, /"level":60/), 1, 'the reason, once');
     assert.match(
       outcome.stderr,
-      /"msg":"[^"]*Plugin did not start in time: 'fails'\. [^"]*\. If it takes so long, raise --boot-timeout"/,
+      /"msg":"[^"]*Plugin did not start in time: 'fails'\. [^"]*\. If it takes so long, raise --boot-timeout, or the app's own pluginTimeout"/,
     );
   });
 

@@ -215,20 +215,21 @@ describe('TERM', () => {
   });
 
   it('has a port refuse who comes while requests are being finished, as a path does', async (t) => {
-    const { server, target } = await startOnPort(t, app('echo.mjs'), ['-w', '2']);
-    await settled(server, 2);
-    let answered = false;
-    const answer = fetchFrom(target, '/token/a?delay=8000').finally(() => {
-      answered = true;
+    const trouble = join(temporaryDirectory(t), 'trouble');
+    writeFileSync(trouble, '');
+    const { server, target } = await startOnPort(t, app('upgrade-trouble.mjs'), ['-w', '2'], {
+      env: { TROUBLE: trouble },
     });
+    await settled(server, 2);
+    const answer = fetchFrom(target, '/held');
     await until(
       async () => (await readyWorkers(server)).some(({ inFlight }) => inFlight! > 0),
       'the request',
     );
     server.kill('SIGTERM');
     await until(async () => !(await accepts(target.port)), 'the port to be closed');
-    assert.equal(answered, false);
-    assert.equal((await answer).body, 'token a');
+    writeFileSync(`${trouble}.over`, '');
+    assert.equal((await answer).body, 'held');
     assert.equal((await server.exited).code, 0);
   });
 

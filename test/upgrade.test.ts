@@ -23,7 +23,7 @@ import { changesOf, Lineage } from './support/lineage.ts';
 import { accepts } from './support/port.ts';
 import { RawConnection } from './support/raw.ts';
 import { installFasticorn } from './support/release.ts';
-import { app, CLI, isRunning, startServer, until } from './support/server.ts';
+import { app, CLI, isRunning, startServer, temporaryDirectory, until } from './support/server.ts';
 import { FILE_DECIDES, Site } from './support/site.ts';
 import { begin, descriptorsOf, failed, succeeded } from './support/upgrade-scene.ts';
 
@@ -54,17 +54,19 @@ describe('An upgrade', () => {
   });
 
   it('leaves a port to the new arbiter alone, also while requests are being finished', async (t) => {
-    const { server, target } = await startOnPort(t, app('echo.mjs'), ['-w', '1'], {
-      env: new Lineage(t).env,
+    const trouble = join(temporaryDirectory(t), 'trouble');
+    writeFileSync(trouble, '');
+    const { server, target } = await startOnPort(t, app('upgrade-trouble.mjs'), ['-w', '1'], {
+      env: { ...new Lineage(t).env, TROUBLE: trouble },
     });
     await until(() => existsSync(controlOf(server)), 'the control socket');
-    const answer = fetchFrom(target, '/token/a?delay=8000');
+    const answer = fetchFrom(target, '/held');
     await until(async () => (await readyWorkers(server))[0]?.inFlight, 'the request');
     succeeded(await fasticorn(t, ['upgrade', '--control-socket', controlOf(server)]));
     process.kill((await statusOf(server)).arbiter.pid, 'SIGTERM');
     await until(async () => !(await accepts(target.port)), 'the port to be closed');
-    assert.equal(server.process.exitCode, null, 'it still finishes requests');
-    assert.equal((await answer).body, 'token a');
+    writeFileSync(`${trouble}.over`, '');
+    assert.equal((await answer).body, 'held');
     assert.equal((await server.exited).code, 0);
   });
 

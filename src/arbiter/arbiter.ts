@@ -8,7 +8,7 @@ import { type Command, type Outcome, scaled, signals } from '../commands.ts';
 import type { Loaded } from '../config/load.ts';
 import { ExitCode } from '../errors.ts';
 import type { Launch } from '../launch.ts';
-import { createLogs, type OpenLog } from '../log.ts';
+import { checkLogs, createLogs, type OpenLog } from '../log.ts';
 import { beatEvery } from '../protocol.ts';
 import type { Status } from '../status.ts';
 import type { ControlFace } from './control.ts';
@@ -247,9 +247,20 @@ export class Arbiter {
       if (credentials) createLogs(loaded.config, credentials);
     const own = this.#options.log.reopen();
     const theirs = await this.#fleet.reopenLogs();
-    const obstacle = own ?? theirs;
+    const obstacle = own ?? theirs ?? this.#logObstacle();
     if (obstacle === undefined) return this.#done(by, 'the log files are opened anew');
     return this.#refused(by, { ok: false, message: obstacle });
+  }
+
+  /** What would keep a worker from opening its logs: while paused there are none who could have told. */
+  #logObstacle(): string | undefined {
+    const { loaded, credentials } = this.#fleet.running;
+    try {
+      checkLogs(loaded.config, credentials !== undefined);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
   }
 
   /** Who has sent a signal gets no other answer than the log. */

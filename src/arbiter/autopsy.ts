@@ -186,8 +186,7 @@ async function interrogate(pid: number, url: string, until: number): Promise<Aut
       if (method === 'Debugger.scriptParsed') scripts.set(params!.scriptId, params!);
       if (method === 'Debugger.paused' && stack === undefined) {
         // The first JavaScript after a while without any, such as Node's own of a timer.
-        if (params!.callFrames.every(({ location }) => isNodes(scripts.get(location.scriptId))))
-          return end(silence);
+        if (params!.callFrames.every((frame) => isOfNobody(frame, scripts))) return end(silence);
         stack = params!.callFrames.slice(0, MAX_FRAMES).map(line).join('\n');
         ask(3, 'Runtime.evaluate', { expression: QUESTION, returnByValue: true, silent: true });
       }
@@ -195,9 +194,13 @@ async function interrogate(pid: number, url: string, until: number): Promise<Aut
   });
 }
 
-/** Whether it is Node's own code, but for that which loads modules: an app may have many of them. */
-function isNodes(script: Script | undefined): boolean {
-  return script !== undefined && /^node:(?!internal\/modules)/.test(script.url);
+/**
+ * Whether it is Node's own code that comes by itself, and not for an app that has many modules to load, or that calls
+ * `process.nextTick` in a loop.
+ */
+function isOfNobody({ functionName, location }: Frame, scripts: ReadonlyMap<string, Script>): boolean {
+  const { url = '' } = scripts.get(location.scriptId) ?? {};
+  return /^node:(?!internal\/modules)/.test(url) && functionName !== 'processTicksAndRejections';
 }
 
 /** A field of /proc/<pid>/status. Undefined if there is no such process. */

@@ -101,7 +101,7 @@ export interface State {
   readonly patient: boolean;
   /** Whether there are to be no workers for now. */
   readonly paused: boolean;
-  /** Whether a worker has emptied the accept queue for a graceful stop, and ended well. */
+  /** Whether a worker has emptied the accept queue for a graceful stop. */
   readonly emptied: boolean;
   /** Whether a worker was started during the stop, for a queue that nobody else could answer. */
   readonly rescued: boolean;

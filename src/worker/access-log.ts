@@ -55,8 +55,7 @@ export function requestId(request: IncomingMessage): string {
 
 /** Returns what writes the line of a request that is over. */
 export function accessLine(log: LineBuffer): OnOver {
-  return (exchange) =>
-    write(log, exchange, exchange.refused ?? statusOf(exchange.request, exchange.response));
+  return (exchange) => write(log, exchange, statusOf(exchange));
 }
 
 /** Returns what writes the line of an upgraded connection, or one that is refused to be, when it ends. */
@@ -187,9 +186,11 @@ function bytesSince(socket: Socket & { [kLogged]?: number; _bytesDispatched?: nu
 }
 
 /** The status that was sent, unless the client did not wait for all of it: an app may break off an answer as well. */
-function statusOf(request: IncomingMessage, response: ServerResponse): number {
+function statusOf({ request, response, refused }: Exchange): number {
   const stream = streamOf(request);
   if (stream) return statusOfStream(request, stream, response);
+  // An answer that was complete only after that has reached nobody, unless the app has left the connection open for it.
+  if (refused !== undefined && (!response.writableFinished || request.socket.destroyed)) return refused;
   if (response.writableFinished) return response.statusCode;
   // Of a pipelined request behind an answer that was the last of its connection: nothing of its own was sent.
   if (!response.socket && response.writableLength > 0) return CLIENT_CLOSED_REQUEST;

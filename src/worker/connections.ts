@@ -117,7 +117,7 @@ export class Connections {
         this.#begin(...standInsFor(stream, headers));
       } else if (TUNNELS.includes(event))
         this.#handOver(event, args[0] as IncomingMessage, args[1] as Duplex);
-      else if (event === 'clientError') this.#refuse(args[0] as Error, args[1] as Socket);
+      else if (event === 'clientError') this.#refuse(server, args[0] as Error, args[1] as Socket);
       return emit(event, ...args);
     };
   }
@@ -215,7 +215,7 @@ export class Connections {
   }
 
   /**
-   * Ends reused connections of HTTP/1 that wait for no answer and on which nothing has come for so many milliseconds. To
+   * Ends connections that were used, wait for no answer, and on which nothing has come for so many milliseconds. To
    * be called again and again: that nothing comes is known from one call after the last answer to the next.
    */
   endUnused(longerThan: number): void {
@@ -316,10 +316,11 @@ export class Connections {
   }
 
   /** Node, or an app's framework, is about to answer in the place of what would have, and then ends the connection. */
-  #refuse(error: Error, socket: Socket): void {
-    const status = refusalOf(error);
-    for (const exchange of this.#open.get(socket)?.pending ?? [])
-      if (!exchange.response.headersSent) exchange.refused = status;
+  #refuse(server: Server, error: Error, socket: Socket): void {
+    // Those behind it are not answered at all.
+    const [first] = this.#open.get(socket)?.pending ?? [];
+    if (first && !first.response.headersSent)
+      first.refused = refusalOf(error, server.listenerCount('clientError') === 0);
   }
 
   #finishAll(connection: Connection): void {

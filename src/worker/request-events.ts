@@ -17,16 +17,18 @@ export function comesWithResponse(event: string, request: unknown): boolean {
   );
 }
 
-/** The status by which Node, and Fastify, refuse what broke off in an error; undefined where nobody is there to be told. */
-export function refusalOf({ code = '' }: NodeJS.ErrnoException): number | undefined {
+/**
+ * The status by which Node refuses what broke off in an error, or Fastify in its place; undefined where that is the client's
+ * doing, who has ended the connection.
+ */
+export function refusalOf({ code = '' }: NodeJS.ErrnoException, byNode: boolean): number | undefined {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return 408;
     case 'HPE_HEADER_OVERFLOW':
       return 431;
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return 413;
-    // Its client has ended in the middle of a request.
+      return byNode ? 413 : 400;
     case 'HPE_INVALID_EOF_STATE':
       return undefined;
     default:

@@ -380,7 +380,10 @@ function load(order: StartOrder | CheckOrder, adoption: Adoption, { logger }: Op
     trustProxy: trust,
     requestIdHeader: requestIdHeader(addresses, config.forwardedAllowIps),
     genReqId: noted(requestIds()),
-    pluginTimeout: pluginTimeout(config),
+    // Asked for when the app is loaded, which takes a while.
+    get pluginTimeout() {
+      return pluginTimeout(config);
+    },
   };
   return loadApp(
     { spec, args, appType, appOptions, http2: config.http2 },
@@ -437,8 +440,11 @@ function tuneV8({ isMemoryLimited = true }: StartOrder): (beat: Beat) => void {
 
 /** Says why the worker cannot serve, and ends. */
 function fail(app: AppSpec, error: unknown): void {
-  const { message, stack } = error instanceof Error ? error : thrown(error);
-  const hint = typeScriptHint(error) ?? moduleHint(error) ?? timeoutHint(error);
+  const timeout = timeoutHint(error);
+  const { message, stack: whole } = error instanceof Error ? error : thrown(error);
+  // Of who hangs there is no stack, only of Fastify's clock.
+  const stack = timeout ? undefined : whole;
+  const hint = typeScriptHint(error) ?? moduleHint(error) ?? timeout;
   const failure: Report =
     error instanceof UserError
       ? { type: 'failed', exitCode: error.exitCode, message }
@@ -451,10 +457,10 @@ function fail(app: AppSpec, error: unknown): void {
   report(failure, () => process.exit(1));
 }
 
-/** Fastify's limits are ours: see `pluginTimeout`. */
+/** The limit is ours, unless the app has brought one, or a Fastify, of its own. */
 function timeoutHint(error: unknown): string | undefined {
   return /^(FST|AVV)_ERR_\w*TIMEOUT$/.test(String(Object(error).code))
-    ? 'If it takes so long, raise --boot-timeout'
+    ? "If it takes so long, raise --boot-timeout, or the app's own pluginTimeout"
     : undefined;
 }
 

@@ -9,6 +9,9 @@ if (HOW === 'import') brokenHere();
 if (HOW === 'exit') process.exit(0);
 if (HOW === 'endless import') await new Promise(() => {});
 
+// An app that is large counts against the same limit.
+if (HOW === 'endless plugin') for (const end = performance.now() + 1500; performance.now() < end; );
+
 export default async function fails(app) {
   if (HOW === 'plugin') brokenHere();
   if (HOW === 'ready hook') app.addHook('onReady', async () => brokenHere());
