@@ -5,6 +5,7 @@
  */
 import { constants } from 'node:os';
 import { type Command, signals } from './commands.ts';
+import { closeInspector } from './inspector.ts';
 
 /** To what terminals and the system send by themselves, the default answer is right. */
 const LEFT: readonly string[] = ['SIGWINCH', 'SIGTTIN', 'SIGTTOU'];
@@ -47,10 +48,4 @@ export class EarlySignals {
     if (!this.#isDebugged) setTimeout(closeInspector, INSPECTOR_CHECK).unref();
     return this.#held;
   }
-}
-
-/** Through which whoever may connect to 127.0.0.1 could run code as us, who may be root. */
-function closeInspector(): void {
-  const inspector = process.getBuiltinModule('node:inspector');
-  if (inspector.url() !== undefined) inspector.close();
 }

@@ -79,6 +79,16 @@ describe('Log files that were moved away', () => {
 });
 
 describe('A log file that cannot be opened anew', () => {
+  /** A server of one worker whose access log has a directory of its own. */
+  async function begin(t: TestContext): Promise<{ server: Server; directory: string }> {
+    const directory = join(temporaryDirectory(t), 'logs');
+    mkdirSync(directory);
+    const access = ['--access-logfile', join(directory, 'access.log')];
+    const server = await startServer(t, app('echo.mjs'), ['-w', '1', ...access]);
+    await settled(server, 1);
+    return { server, directory };
+  }
+
   it('stays in use, each worker says so and whoever asks is told, and none ends', async (t) => {
     const directory = join(temporaryDirectory(t), 'logs');
     mkdirSync(directory);
@@ -139,11 +149,7 @@ describe('A log file that cannot be opened anew', () => {
   });
 
   it('is told of while the server is paused, and nobody could have tried', async (t) => {
-    const directory = join(temporaryDirectory(t), 'logs');
-    mkdirSync(directory);
-    const args = ['-w', '1', '--access-logfile', join(directory, 'access.log')];
-    const server = await startServer(t, app('echo.mjs'), args);
-    await settled(server, 1);
+    const { server, directory } = await begin(t);
     assert.equal((await order(server, '/pause')).status, 200);
     await settled(server, 0);
     renameSync(directory, `${directory}.gone`);
@@ -172,11 +178,7 @@ describe('A log file that cannot be opened anew', () => {
   });
 
   it('fails a reload, as it would fail a start', async (t) => {
-    const directory = join(temporaryDirectory(t), 'logs');
-    mkdirSync(directory);
-    const args = ['-w', '1', '--access-logfile', join(directory, 'access.log')];
-    const server = await startServer(t, app('echo.mjs'), args);
-    await settled(server, 1);
+    const { server, directory } = await begin(t);
     renameSync(directory, `${directory}.gone`);
     const { status, body } = await order(server, '/reload');
     assert.equal(status, 409);

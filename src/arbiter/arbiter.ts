@@ -246,13 +246,14 @@ export class Arbiter {
     for (const { loaded, credentials } of this.#fleet.setups)
       if (credentials) createLogs(loaded.config, credentials);
     const own = this.#options.log.reopen();
-    const theirs = await this.#fleet.reopenLogs();
-    const obstacle = own ?? theirs ?? this.#logObstacle();
+    const hasWorkers = this.#fleet.state.workers.length > 0;
+    const theirs = hasWorkers ? await this.#fleet.reopenLogs() : this.#logObstacle();
+    const obstacle = own ?? theirs;
     if (obstacle === undefined) return this.#done(by, 'the log files are opened anew');
     return this.#refused(by, { ok: false, message: obstacle });
   }
 
-  /** What would keep a worker from opening its logs: while paused there are none who could have told. */
+  /** What would keep a worker from opening its logs, for while there is none who could tell. */
   #logObstacle(): string | undefined {
     const { loaded, credentials } = this.#fleet.running;
     try {

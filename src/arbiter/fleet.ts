@@ -152,7 +152,7 @@ export class Fleet {
   reopenLogs(): Promise<string | undefined> {
     return this.#rotation.run(
       this.#crew.ids,
-      (id, order) => this.tell(id, order),
+      (order) => this.tellAll(order),
       (id) => this.#nameOf(id),
     );
   }

@@ -19,20 +19,20 @@ export class LogRotation {
   #last = 0;
 
   /**
-   * Has workers open their logs anew.
+   * Has all workers open their logs anew, of which these are the ids.
    *
    * @returns what stood in the way of the first of those that could not; undefined if nothing did.
    */
   async run(
     ids: readonly number[],
-    tell: (id: number, order: Order) => void,
+    tellAll: (order: Order) => void,
     nameOf: (id: number) => string,
   ): Promise<string | undefined> {
     const number = ++this.#last;
     const waiting = new Set(ids);
     const round: Round = { waiting, obstacle: undefined, done: () => {} };
     this.#rounds.set(number, round);
-    for (const id of ids) tell(id, { type: 'reopen', number });
+    tellAll({ type: 'reopen', number });
     if (waiting.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, ANSWER_WITHIN);

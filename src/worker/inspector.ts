@@ -2,10 +2,8 @@
  * Node's inspector in a worker, which anybody who can reach 127.0.0.1 may use. Knows that SIGUSR1 opens it, which is
  * meant for workers that are stuck, and is sent to all of a group by those who want logs to be opened anew.
  */
+import { closeInspector, inspector } from '../inspector.ts';
 import type { Logger } from '../log.ts';
-
-/** Loaded when it is first asked for, which is when the worker serves: an import would be in the way of that. */
-const inspector = () => process.getBuiltinModule('node:inspector');
 
 /** Returns what closes the inspector if somebody has opened it since; to be called now and then, where nothing is stuck. */
 export function inspectorGuard(warn: (text: string) => void): () => void {
@@ -13,7 +11,7 @@ export function inspectorGuard(warn: (text: string) => void): () => void {
   if (inspector().url() !== undefined) return () => {};
   return () => {
     if (inspector().url() === undefined) return;
-    inspector().close();
+    closeInspector();
     warn("a signal (SIGUSR1) had opened Node's inspector in this worker; it is closed again");
   };
 }
@@ -28,9 +26,4 @@ export function openInspector({ host, port }: { host: string; port: number }, lo
   }
   const url = inspector().url();
   if (url) log.info(`a debugger can attach at ${new URL(url).host}`);
-}
-
-/** Sends debuggers away, and lets go of the port. */
-export function closeInspector(): void {
-  if (inspector().url() !== undefined) inspector().close();
 }

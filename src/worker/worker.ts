@@ -10,6 +10,7 @@ import type { Address } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import { inodeOf, removeIfSame, sameInode } from '../inode.ts';
+import { closeInspector } from '../inspector.ts';
 import { checkLogs, type OpenAccessLog, type OpenLog, openAccessLog, openErrorLog } from '../log.ts';
 import {
   type AppSpec,
@@ -34,7 +35,7 @@ import type { ServerDefaults } from './fastify-app.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { HeldSignals } from './held-signals.ts';
 import { tendHeap } from './idle-memory.ts';
-import { closeInspector, inspectorGuard, openInspector } from './inspector.ts';
+import { inspectorGuard, openInspector } from './inspector.ts';
 import { enforceKeepAlive, takeOverKeepAlive } from './keep-alive.ts';
 import type { Listening } from './listening.ts';
 import { type App, loadApp } from './load-app.ts';
