@@ -22,33 +22,40 @@ export interface Exchange {
 /** The largest number that a stream of HTTP/2 can have: none is refused. */
 const ANY_STREAM = 2 ** 31 - 1;
 
+/**
+ * What a connection is for at the moment:
+ *
+ * - `handshake`: to become another one. Once TLS is agreed upon, another socket takes its place.
+ * - `requests`: for those that come, one behind the other or, on HTTP/2, beside each other.
+ * - `tunnel`: what its app likes. It was upgraded.
+ * - `abandoned`: for nothing any more, unless its app writes again after it had refused an upgrade, and was silent since.
+ * - `lingering`: only so that its client is not cut off while it is still sending: see `linger.ts`. It is ended already.
+ */
+export type Phase = 'handshake' | 'requests' | 'tunnel' | 'abandoned' | 'lingering';
+
 /** One open connection. */
 export interface Connection {
   readonly socket: Socket;
+  phase: Phase;
   /** Absent for HTTP/1. */
   session?: Http2Session;
   /** Exchanges that are not over yet, in the order of their requests. */
   readonly pending: Exchange[];
-  /** What had been read when the last answer was finished: anything beyond it belongs to a request to come. */
+  /**
+   * What had been read when the last answer was finished: anything beyond it belongs to a request to come. Of an abandoned
+   * one, what had been written then.
+   */
   settledBytes: number;
-  /** When the connection was made or, while we want to go, the last answer was finished; milliseconds of a monotonic clock. */
+  /** When the connection was made or, while we want to go, was settled last; milliseconds of a monotonic clock. */
   idleSince: number;
   /** By whom its requests are handed out; absent for a server that knows none. */
   readonly server: Server | undefined;
-  /** Its TLS handshake is under way: another socket takes its place after that. */
-  readonly isShaking: boolean;
   /** Was answered before its whole body had come, which may be coming still. */
   unfinished: IncomingMessage | undefined;
-  /** Is ended already, and read on only so that its client is not cut off: see `linger.ts`. */
-  lingers: boolean;
   /** HTTP/2, and its client was told that there is an end to it. */
   isAnnounced: boolean;
   /** HTTP/1, and has had an answer, so that there may be another request, and we see to it if there is none. */
   isReused: boolean;
-  /** An upgraded connection: its app's own. */
-  isTunnel: boolean;
-  /** What had been written when nothing more was expected of one that was refused to be that; absent for others. */
-  abandonedAt: number | undefined;
   /** What had been read when `endUnused` last looked, and since when no more has been; milliseconds as above. */
   seenBytes: number;
   silentSince: number;
@@ -70,7 +77,8 @@ export function end({ socket, session }: Connection): void {
 
 /** A connection that was refused to be a tunnel is of no use any more, unless its app writes there again. */
 export function abandon(connection: Connection): void {
-  connection.abandonedAt = connection.socket.bytesWritten;
+  connection.phase = 'abandoned';
+  connection.settledBytes = connection.socket.bytesWritten;
   connection.idleSince = performance.now();
 }
 
@@ -79,20 +87,26 @@ export function announceEnd(session: Http2Session): void {
   if (!session.closed && !session.destroyed) session.goaway(0, ANY_STREAM);
 }
 
-export function isIdle(connection: Connection): boolean {
-  const { pending, socket, session, isShaking, isTunnel, abandonedAt, lingers, settledBytes } = connection;
+export function isIdle({ phase, pending, session, socket, settledBytes }: Connection): boolean {
   if (pending.length > 0) return false;
-  if (isTunnel) return abandonedAt !== undefined && socket.bytesWritten === abandonedAt;
-  // On HTTP/2 much is read that is no request; one that is missed is refused in a way that lets it be sent again.
-  const isOfNoRequest = isShaking || lingers || session !== undefined;
-  return isOfNoRequest || socket.bytesRead === settledBytes;
+  switch (phase) {
+    case 'requests':
+      // On HTTP/2 much is read that is no request; one that is missed is refused in a way that lets it be sent again.
+      return session !== undefined || socket.bytesRead === settledBytes;
+    case 'tunnel':
+      return false;
+    case 'abandoned':
+      return socket.bytesWritten === settledBytes;
+    case 'handshake':
+    case 'lingering':
+      return true;
+  }
 }
 
 /** As of the last look. Half a request, or half the rest of one that is answered, does not count as use. */
-export function isUnused({ isReused, lingers, pending, socket, session, seenBytes }: Connection): boolean {
-  return (
-    (isReused || session !== undefined) && !lingers && pending.length === 0 && socket.bytesRead === seenBytes
-  );
+export function isUnused({ phase, pending, session, isReused, socket, seenBytes }: Connection): boolean {
+  if (phase !== 'requests' || pending.length > 0) return false;
+  return (isReused || session !== undefined) && socket.bytesRead === seenBytes;
 }
 
 /**

@@ -21,6 +21,7 @@ import {
   isIdle,
   isUnused,
   makeLast,
+  type Phase,
 } from './connection.ts';
 import type { Entrance } from './entrance.ts';
 import { standInsFor, streamOf } from './http2-stream.ts';
@@ -81,9 +82,9 @@ export class Connections {
     const arrival = connectionEvent(server);
     // A connection that TLS is about to hand out counts as well.
     if (arrival === 'secureConnection')
-      server.prependListener('connection', (raw: Socket) => this.#add(raw, undefined, true));
+      server.prependListener('connection', (raw: Socket) => this.#add(raw, 'handshake'));
     server.prependListener(arrival, (socket: Socket) => {
-      newest = this.#add(socket, server);
+      newest = this.#add(socket, 'requests', server);
       lingerAtEnd(newest);
     });
     // Emitted while the event above is, for a connection that speaks HTTP/2.
@@ -124,7 +125,7 @@ export class Connections {
 
   /** Watches a server of another protocol: once its client has spoken, a connection is busy until it is closed. */
   watchRaw(server: net.Server): void {
-    server.prependListener('connection', (socket: Socket) => this.#add(socket));
+    server.prependListener('connection', (socket: Socket) => this.#add(socket, 'requests'));
   }
 
   /** Connections accepted so far. */
@@ -243,25 +244,22 @@ export class Connections {
     return busy;
   }
 
-  #add(socket: Socket, server?: Server, isShaking = false): Connection {
+  #add(socket: Socket, phase: Phase, server?: Server): Connection {
     const raw = rawOf(socket);
     if (raw && this.#open.get(raw)) this.#open.delete(raw);
     else this.#accepted++;
     const now = performance.now();
     const connection: Connection = {
       socket,
+      phase,
       pending: [],
       // What was read already and is not waiting to be read again was no request.
       settledBytes: socket.bytesRead - socket.readableLength,
       idleSince: now,
       server,
-      isShaking,
       unfinished: undefined,
-      lingers: false,
       isAnnounced: false,
       isReused: false,
-      isTunnel: false,
-      abandonedAt: undefined,
       seenBytes: 0,
       // Not 0, of which V8 would think that all times are whole numbers, until the first one is none.
       silentSince: now,
@@ -357,8 +355,8 @@ export class Connections {
 
   /** All that has come is answered, and it is up to the client whether there is more. */
   #letRest(connection: Connection): void {
-    const { server, session, isTunnel, socket } = connection;
-    if (this.#keepAlive === 0 || !server || session || isTunnel) return;
+    const { server, session, phase, socket } = connection;
+    if (this.#keepAlive === 0 || !server || session || phase !== 'requests') return;
     connection.isReused = isKeepAliveOurs(server);
     if (!connection.isReused) return;
     // What was seen while there was a request is no silence.
@@ -370,7 +368,7 @@ export class Connections {
   #handOver(event: string, request: IncomingMessage, socket: Duplex): void {
     const connection = this.#of(request);
     // An app may hand the request on by the same event.
-    if (!connection || connection.isTunnel) return;
+    if (connection?.phase !== 'requests') return;
     let status: number | undefined;
     // An answer that is complete may still have to be called over.
     const isLate = () => connection.pending.some(({ response }) => !response.writableEnded);
@@ -380,8 +378,7 @@ export class Connections {
     });
     this.#onTunnel?.(request, socket, () => status);
     if (connection.isReused) restoreTimeout(connection.socket, connection.server!);
-    connection.isReused = false;
-    connection.isTunnel = true;
+    connection.phase = 'tunnel';
   }
 }
 

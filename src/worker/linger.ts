@@ -17,14 +17,14 @@ export function lingerAtEnd(connection: Connection): void {
   if (!destroySoon) return;
   // What Node calls when the last response of a connection is out, before it says so; apps call it later than that.
   socket.destroySoon = () => {
-    if (connection.lingers) return;
+    if (connection.phase === 'lingering') return;
     const request = connection.pending[0]?.request ?? connection.unfinished;
     if (!request || request.complete) {
       destroySoon.call(socket);
       return;
     }
     const close = () => destroySoon.call(socket);
-    connection.lingers = true;
+    connection.phase = 'lingering';
     socket.end();
     // That a body is complete which came with its head is known only after Node has let us answer.
     setImmediate(() => {
