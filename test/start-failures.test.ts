@@ -121,6 +121,16 @@ describe('an app that cannot be loaded', () => {
       `${app('start/exports.mjs')}:notAPlugin`,
       /its export \\"notAPlugin\\" is a number: expected a Fastify plugin/,
     ],
+    [
+      'the export answers requests of the Fetch API',
+      `${app('start/fetch-app.mjs')}:app`,
+      /its export \\"app\\" is a FetchApp: it answers requests of the Fetch API; export a \(req, res\) listener made of it/,
+    ],
+    [
+      'the module is one that Bun would serve',
+      app('start/fetch-app.mjs'),
+      /does not listen; it answers requests of the Fetch API; export a \(req, res\) listener made of it/,
+    ],
   ];
   for (const [what, spec, reason] of mistakes) {
     it(`since ${what} ends the start with 4 and no stack`, async (t) => {

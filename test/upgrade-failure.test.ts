@@ -53,13 +53,13 @@ describe('A new arbiter that fails leaves everything as it was, and says why:', 
     {
       name: 'a Node that is not there',
       trouble: () => {},
-      reason: /^fasticorn: upgrade failed: \/nowhere\/node could not be started: .*ENOENT\n$/,
+      reason: /^fasticorn: upgrade failed: --node \/nowhere\/node could not be started: .*ENOENT\n$/,
       args: ['--node', '/nowhere/node'],
     },
     {
       name: 'a Node below something that is no directory',
       trouble: () => {},
-      reason: /^fasticorn: upgrade failed: \/etc\/passwd\/node could not be started: .*ENOTDIR\n$/,
+      reason: /^fasticorn: upgrade failed: --node \/etc\/passwd\/node could not be started: .*ENOTDIR\n$/,
       args: ['--node', '/etc/passwd/node'],
     },
   ];

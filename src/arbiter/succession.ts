@@ -90,19 +90,13 @@ export class Succession {
     log.info(`${by}: starting a new arbiter`);
     let outcome: Outcome;
     try {
-      this.#successor = new Successor(
-        loaded.config.node ?? process.execPath,
-        invocation,
-        listeners,
-        loaded.config,
-        (keeps) => {
-          if (fleet.state.ending) return undefined;
-          // Not guarded any more, so that from now on the names are changed by one of us only.
-          fleet.shared = listeners.filter(({ key }) => keeps.includes(key));
-          for (const listener of fleet.shared) listener.release();
-          return { type: 'yours', controlPath: office.controlPath };
-        },
-      );
+      this.#successor = new Successor(loaded.config, invocation, listeners, (keeps) => {
+        if (fleet.state.ending) return undefined;
+        // Not guarded any more, so that from now on the names are changed by one of us only.
+        fleet.shared = listeners.filter(({ key }) => keeps.includes(key));
+        for (const listener of fleet.shared) listener.release();
+        return { type: 'yours', controlPath: office.controlPath };
+      });
       outcome = await this.#successor.outcome();
     } catch (error) {
       if (!(error instanceof UserError)) throw error;

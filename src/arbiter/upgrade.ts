@@ -50,19 +50,21 @@ export class Successor {
   #finish: (outcome: Outcome) => void = () => {};
 
   /**
-   * @param node the Node binary to run it with.
-   * @param times what its workers may take to boot and to finish their requests, in seconds.
+   * @param config of this server: the Node binary to run it with, and what its workers may take to boot and to finish their
+   *   requests.
    * @param onReady it could take over, and keeps the listeners with these keys: do what has to be done before that;
    *   undefined to refuse.
    * @throws UserError if the binary cannot be run at all.
    */
   constructor(
-    node: string,
+    config: Pick<Config, 'node' | 'bootTimeout' | 'gracefulTimeout'>,
     { argv, directory, env, umask }: Invocation,
     listeners: readonly Listener[],
-    times: Pick<Config, 'bootTimeout' | 'gracefulTimeout'>,
     onReady: (keeps: string[]) => Consent | undefined,
   ) {
+    const { node = process.execPath, bootTimeout, gracefulTimeout } = config;
+    const unstartable = ({ message }: Error) =>
+      `${config.node === undefined ? '' : '--node '}${node} could not be started: ${message}`;
     const heirlooms = listeners.map((listener, index) => heirloomOf(listener, FIRST_SOCKET_FD + index));
     this.#done = new Promise((resolve) => {
       this.#finish = resolve;
@@ -76,17 +78,17 @@ export class Successor {
       });
     } catch (error) {
       // Some errors of exec(3) Node throws, and others it emits.
-      throw new UserError(`${node} could not be started: ${(error as Error).message}`);
+      throw new UserError(unstartable(error as Error));
     } finally {
       if (ours !== undefined) process.umask(ours);
     }
-    this.#timeToEnd = times.gracefulTimeout * 1000 + EXTRA;
+    this.#timeToEnd = gracefulTimeout * 1000 + EXTRA;
     const fail = (message: string, stack?: string) => this.#finish({ ok: false, message, stack });
-    const limit = times.bootTimeout * 1000 + EXTRA;
+    const limit = bootTimeout * 1000 + EXTRA;
     const late = setTimeout(
       () =>
         fail(
-          `the new arbiter was not ready after ${limit / 1000} s (--boot-timeout ${times.bootTimeout}, as it is here, and ${EXTRA / 1000} s)`,
+          `the new arbiter was not ready after ${limit / 1000} s (--boot-timeout ${bootTimeout}, as it is here, and ${EXTRA / 1000} s)`,
         ),
       limit,
     );
@@ -102,9 +104,7 @@ export class Successor {
         if (consent) this.#child.send(consent, () => {});
       }
     });
-    this.#child.on('error', (error) =>
-      fail(`${node} could not be started: ${startError(error, directory).message}`),
-    );
+    this.#child.on('error', (error) => fail(unstartable(startError(error, directory))));
     this.#child.on('exit', (code, signal) =>
       fail(`the new arbiter ended before it could take over (${signal ?? `exit code ${code}`})`),
     );

@@ -61,7 +61,8 @@ export function shapeOf(module: ModuleExports, { spec, exportName, appType, list
   // Many scripts export nothing, or this and that for their tests.
   if (exportName === undefined && (listens || value === undefined || isPlain(value)))
     return { type: 'script' };
-  throw unloadable(`${spec}: ${nameOf(exportName)} is ${kindOf(value)}: ${WANTED}`);
+  const wanted = answersFetch(value) ? ADAPTER_WANTED : WANTED;
+  throw unloadable(`${spec}: ${nameOf(exportName)} is ${kindOf(value)}: ${wanted}`);
 }
 
 /** What was made by a factory. @throws UserError if that can't be served. */
@@ -77,6 +78,11 @@ export function shapeOfMade(value: unknown, spec: string): Shape {
 const WANTED =
   'expected a Fastify plugin (export default async function (app, opts) { … }), a Fastify instance, ' +
   'a (req, res) listener or an http.Server';
+
+/** What to do about an app for Bun, Deno and the like. */
+export const ADAPTER_WANTED =
+  'it answers requests of the Fetch API; export a (req, res) listener made of it, such as ' +
+  'getRequestListener(app.fetch) from @hono/node-server, and say --app-type listener';
 
 /** Adds to an error of the app what may be behind it. */
 export function explain(error: Error, hint: string): void {
@@ -138,6 +144,11 @@ export function isServer(value: unknown): boolean {
   return (
     has(value, 'listen', 'getConnections') && ('closeIdleConnections' in value || 'updateSettings' in value)
   );
+}
+
+/** Hono and the like, or the module that Bun and others serve. */
+export function answersFetch(value: unknown): boolean {
+  return has(value, 'fetch');
 }
 
 /** Express, and what is made like it: a function that routes. */

@@ -16,7 +16,9 @@ import type { AppSpec, AppType } from '../protocol.ts';
 import type { Adoption } from './adoption.ts';
 import { LISTENING } from './app-log.ts';
 import {
+  ADAPTER_WANTED,
   type AnyFunction,
+  answersFetch,
   explain,
   exportNames,
   isExpressLike,
@@ -258,10 +260,10 @@ async function server(
 async function script(spec: string, module: ModuleExports, around: Surroundings): Promise<App> {
   const { adoption, warn } = around;
   const names = exportNames(module);
-  const hint =
-    names.length > 0
-      ? `it exports ${names.join(', ')}: to serve one of those, name it (${spec}:${names[0]})`
-      : 'export the app (export default async function (app, opts) { … }), or have it call listen()';
+  let hint = 'export the app (export default async function (app, opts) { … }), or have it call listen()';
+  if (answersFetch(module.default)) hint = ADAPTER_WANTED;
+  else if (names.length > 0)
+    hint = `it exports ${names.join(', ')}: to serve one of those, name it (${spec}:${names[0]})`;
   const what =
     `${spec} has no app as its default export, and does not listen; ${hint}; ` +
     'if it listens only as the main module, say --app-type script';
