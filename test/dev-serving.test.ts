@@ -2,7 +2,7 @@
  * `fasticorn dev`: who is answered by which code around a reload, and what is watched besides the code.
  */
 import assert from 'node:assert/strict';
-import { realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -11,7 +11,15 @@ import { answers, appOf, develop, moduleOf } from './support/development.ts';
 import { fetchFrom } from './support/http.ts';
 import { RawConnection } from './support/raw.ts';
 import { temporaryDirectory, until } from './support/server.ts';
-import { versionApp } from './support/site.ts';
+import { type Site, versionApp } from './support/site.ts';
+
+/** Returns what makes a change, and waits until it was noticed and all have been replaced. */
+const noticing = (site: Site) => async (what: string, change: () => void) => {
+  const { current } = (await site.status()).generation;
+  change();
+  await until(async () => (await site.status()).generation.current > current, `${what} to be noticed`);
+  await until(async () => (await site.status()).generation.next === null, 'the reload to end');
+};
 
 describe('--watch-extra', () => {
   it('watches a file, and all that is or comes to be in a directory', async (t) => {
@@ -20,7 +28,7 @@ describe('--watch-extra', () => {
       { 'app.mjs': versionApp('1'), 'views/a.html': '1', 'messages.txt': '1' },
       { args: ['--watch-extra', 'views', '--watch-extra', 'messages.txt,later'] },
     );
-    let number = 1;
+    const notice = noticing(site);
     for (const name of [
       'messages.txt',
       'views/a.html',
@@ -28,13 +36,26 @@ describe('--watch-extra', () => {
       'views/sub/deep/b.html',
       'later/c.html',
     ]) {
-      for (const text of ['2', '3']) {
-        site.write(name, text);
-        await until(async () => (await site.status()).generation.current > number, `${name} to be noticed`);
-        await until(async () => (await site.status()).generation.next === null, 'the reload to end');
-        number = (await site.status()).generation.current;
-      }
+      for (const text of ['2', '3']) await notice(name, () => site.write(name, text));
     }
+  });
+
+  it('watches directories in which there is nothing yet', async (t) => {
+    const { site } = await develop(
+      t,
+      { 'app.mjs': versionApp('1'), 'views/empty/.hidden': '' },
+      { args: ['--watch-extra', 'views'] },
+    );
+    const notice = noticing(site);
+    await notice('the app', () => site.write('app.mjs', versionApp('2')));
+    await notice('a file in it', () => site.write('views/empty/a.html', '1'));
+    await notice('a new directory', () => mkdirSync(join(site.directory, 'views/new')));
+    await notice('a file there', () => site.write('views/new/b.html', '1'));
+    await notice('a directory in the place of another one', () => {
+      renameSync(join(site.directory, 'views/new'), join(site.directory, 'views/old'));
+      site.write('views/new/c.html', '1');
+    });
+    await notice('a file that is new there', () => site.write('views/new/d.html', '1'));
   });
 
   it('outlives links that lead back to where they are', async (t) => {
@@ -43,12 +64,7 @@ describe('--watch-extra', () => {
       { 'app.mjs': versionApp('1'), 'views/a.html': '1' },
       { args: ['--watch-extra', 'views'] },
     );
-    const notice = async (what: string, change: () => void) => {
-      const { current } = (await site.status()).generation;
-      change();
-      await until(async () => (await site.status()).generation.current > current, `${what} to be noticed`);
-      await until(async () => (await site.status()).generation.next === null, 'the reload to end');
-    };
+    const notice = noticing(site);
     for (const name of ['one', 'two', 'three'])
       await notice(name, () => symlinkSync('.', join(site.directory, 'views', name)));
     await notice('a file', () => site.write('views/a.html', '2'));

@@ -134,7 +134,7 @@ export class Watcher {
   /** What only older generations have loaded does not matter any more. */
   forgetBefore(generation: number): void {
     for (const [path, file] of this.#files) if (file.generation < generation) this.#files.delete(path);
-    const needed = new Set([...this.#files.keys()].flatMap((path) => this.#directoriesOf(dirname(path))));
+    const needed = new Set([...this.#parents].flatMap((path) => this.#directoriesOf(path)));
     for (const path of this.#directories.keys()) if (!needed.has(path)) this.#unwatch(path);
   }
 
@@ -148,6 +148,11 @@ export class Watcher {
     // In this order, so that nothing happens in between.
     for (const directory of this.#directoriesOf(dirname(path))) this.#watch(directory);
     this.#files.set(path, { mark: markOf(path), generation });
+  }
+
+  /** Where something may change, or come to be, that matters. Of what is watched as a whole, files are among them as well. */
+  get #parents(): Set<string> {
+    return new Set([...this.#whole, ...[...this.#files.keys()].map(dirname)]);
   }
 
   /** Those to watch for what is in one: itself, or the next above that is there; and those between it and the root. */
@@ -231,7 +236,7 @@ export class Watcher {
     const gone = [...this.#directories].filter(([path, { inode }]) => statOf(path)?.ino !== inode);
     for (const [path] of gone) this.#unwatch(path);
     const renewed = new Set(gone.map(([path]) => path));
-    for (const parent of new Set([...this.#files.keys()].map(dirname))) {
+    for (const parent of this.#parents) {
       const directories = this.#directoriesOf(parent);
       if (directories.every((directory) => this.#directories.has(directory))) continue;
       for (const directory of directories) this.#watch(directory);
@@ -239,6 +244,10 @@ export class Watcher {
     }
     if (renewed.size === 0) return;
     for (const path of this.#files.keys()) if (renewed.has(dirname(path))) this.#touched.add(path);
+    for (const path of this.#whole) {
+      if (!renewed.has(path)) continue;
+      for (const { name } of entriesOf(path)) this.#touched.add(join(path, name));
+    }
   }
 
   /** Whoever saves in place empties the file first: then the rest of it is about to come. */
