@@ -71,7 +71,7 @@ describe('an app is', () => {
     ],
     [
       [`${shapes}:asPlugin`],
-      /app\.get is not a function \(called as a factory; if it is a Fastify plugin, say/,
+      /app\.get is not a function \(called as a factory; if it is another function, say --app-type plugin or listener\)/,
     ],
     [
       ['--app-type', 'plugin', `${shapes}:handler`],

@@ -187,6 +187,15 @@ describe('Nothing is found out', () => {
     assert.match(await refusal(pid, SHORT), /opens no inspector: it is stopped/);
   });
 
+  it('of a process that waits for a child, which is named without its arguments', async (t) => {
+    const wait = `execFileSync('sleep', ['30'])`;
+    const { pid } = await start(t, `import { execFileSync } from 'node:child_process'; stuck(); ${wait};`);
+    const [, where, child] = /^(.*child process) (\d+) \(sleep\)$/.exec(await refusal(pid, PATIENT)) ?? [];
+    process.kill(Number(child), 'SIGKILL');
+    const what = 'it is in native code that does not return; perhaps it waits for its child process';
+    assert.equal(where, `it opens no inspector: ${what}`);
+  });
+
   it('of a process that is stopped after its inspector was opened', async (t) => {
     const { child, pid } = await start(t, LOOP);
     await examine(pid, PATIENT);

@@ -36,6 +36,11 @@ describe('A heartbeat', () => {
     await until(() => seen.length > 3, 'more beats');
   });
 
+  it('tells nothing of the time before it, in which the app was loaded', (t) => {
+    block(50);
+    assert.equal(beats(t)[0]!.utilization, 0);
+  });
+
   it('ends when it is told to', async () => {
     let count = 0;
     const stop = startHeartbeat({ connections: idle, every: 0.01, send: () => count++ });

@@ -18,6 +18,11 @@ export const AUTOPSY_FLAGS: readonly string[] = ['--inspect-port=127.0.0.1:0', '
 
 /** How often we look whether the inspector is there, in milliseconds. */
 const POLL_EVERY = 20;
+/**
+ * A process that sleeps for so long, in milliseconds, is in a call that does not return: its inspector opens within a fraction
+ * of that once its thread may run.
+ */
+const ASLEEP = 3_000;
 /** So many frames of a stack are kept; an endless recursion has thousands. */
 const MAX_FRAMES = 30;
 
@@ -58,6 +63,7 @@ async function openInspector(pid: number, until: number): Promise<string> {
   const urls: string[] = [];
   const asked = new Set<number>();
   const over = new AbortController();
+  let awake = performance.now();
   try {
     while (urls.length === 0) {
       for (const port of listeningPorts(pid)) {
@@ -70,14 +76,24 @@ async function openInspector(pid: number, until: number): Promise<string> {
       }
       await sleep(POLL_EVERY);
       if (isGone(pid)) throw new Error('it has ended');
-      if (performance.now() > until) {
-        throw new Error('it opens no inspector: it is stopped, or in native code that does not return');
-      }
+      const now = performance.now();
+      if (status(pid, 'State') === 'R') awake = now;
+      if (now > Math.min(until, awake + ASLEEP)) throw new Error(`it opens no inspector: ${whatHolds(pid)}`);
     }
     return urls[0]!;
   } finally {
     over.abort();
   }
+}
+
+/** Why a process cannot do what it is told by a signal. */
+function whatHolds(pid: number): string {
+  if (status(pid, 'State') === 'T') return 'it is stopped';
+  // The last one that was made is the one of execSync and the like. Not with its arguments, which may be secret.
+  const child = readIfThere(`/proc/${pid}/task/${pid}/children`)?.trim().split(' ').at(-1);
+  const name = child && readIfThere(`/proc/${child}/comm`)?.trim();
+  const suspect = name ? `; perhaps it waits for its child process ${child} (${name})` : '';
+  return `it is in native code that does not return${suspect}`;
 }
 
 /** The loopback ports that a process listens on, without those of sockets that we hold too: others answer there. */
@@ -205,9 +221,13 @@ function isOfNobody({ functionName, location }: Frame, scripts: ReadonlyMap<stri
 
 /** A field of /proc/<pid>/status. Undefined if there is no such process. */
 function status(pid: number, field: string): string | undefined {
+  const text = readIfThere(`/proc/${pid}/status`) ?? '';
+  return new RegExp(`^${field}:\\s*(\\w+)`, 'm').exec(text)?.[1];
+}
+
+function readIfThere(path: string): string | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return new RegExp(`^${field}:\\s*(\\w+)`, 'm').exec(text)?.[1];
+    return readFileSync(path, 'utf8');
   } catch {
     return undefined;
   }

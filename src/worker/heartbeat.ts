@@ -27,7 +27,8 @@ export function startHeartbeat({ connections, every, send }: Heartbeat): () => v
   const beat = () => {
     const delay = Math.max(0, performance.now() - due);
     const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, before);
+    // The first beat tells of no time at all: before it the app was loaded.
+    const utilization = before ? performance.eventLoopUtilization(now, before).utilization : 0;
     before = now;
     try {
       memory = process.memoryUsage();

@@ -41,7 +41,7 @@ export function tendHeap({
   let worked = 0;
   let isDecided = false;
   return ({ connections, utilization, heap }) => {
-    // What the first one tells of is loading.
+    // The first one tells of no time at all.
     if (++beats < FIRST_AT_REST || worked >= WORKED) return;
     worked += utilization;
     if (worked >= WORKED) onServing();

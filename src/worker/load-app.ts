@@ -156,7 +156,7 @@ async function made(make: AnyFunction, options: object): Promise<{ value: unknow
     return await settled((make as (options: object) => unknown)(options));
   } catch (error) {
     if (error instanceof TypeError)
-      explain(error, 'called as a factory; if it is a Fastify plugin, say --app-type plugin');
+      explain(error, 'called as a factory; if it is another function, say --app-type plugin or listener');
     throw error;
   }
 }
