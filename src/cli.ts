@@ -127,7 +127,7 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   await office.examine();
   early.hold();
   const events = pathEvents(logger);
-  const inherited = inheritListeners(before?.heirlooms ?? [], events);
+  const inherited = inheritListeners(before?.heirlooms ?? [], config, events);
   const listeners = await openListeners(config, events, [...inherited, ...passed]);
   for (const listener of inherited) {
     if (listeners.includes(listener)) continue;

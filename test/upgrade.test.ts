@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   readdirSync,
@@ -20,6 +21,7 @@ import { fasticorn } from './support/command.ts';
 import { controlOf, readyWorkers, statusOf } from './support/control.ts';
 import { fetchFrom, startOnPort } from './support/http.ts';
 import { changesOf, Lineage } from './support/lineage.ts';
+import { hindrance, NOBODY } from './support/other-user.ts';
 import { accepts } from './support/port.ts';
 import { RawConnection } from './support/raw.ts';
 import { installFasticorn } from './support/release.ts';
@@ -68,6 +70,43 @@ describe('An upgrade', () => {
     writeFileSync(`${trouble}.over`, '');
     assert.equal((await answer).body, 'held');
     assert.equal((await server.exited).code, 0);
+  });
+
+  it('gives the socket the mode of changed settings, and leaves one that was changed by hand', async (t) => {
+    const { site } = await begin(t);
+    const mode = () => (lstatSync(site.socket).mode & 0o777).toString(8);
+    assert.equal(mode(), '666');
+    const { ino } = lstatSync(site.socket);
+    site.write('fasticorn.config.mjs', `export default { socketMode: '0600' };`);
+    succeeded(await site.ask('upgrade'));
+    assert.equal(mode(), '600');
+    chmodSync(site.socket, 0o640);
+    succeeded(await site.ask('upgrade'));
+    assert.equal(mode(), '640');
+    site.write('fasticorn.config.mjs', `export default { socketMode: '0660' };`);
+    succeeded(await site.ask('upgrade'));
+    assert.equal(mode(), '660');
+    assert.equal(lstatSync(site.socket).ino, ino);
+  });
+
+  it('gives the socket to the user and the group of changed settings, and back', async (t) => {
+    const obstacle = await hindrance(t);
+    if (obstacle) return t.skip(obstacle);
+    const { site } = await begin(t);
+    const owner = () => {
+      const { uid, gid } = lstatSync(site.socket);
+      return [uid, gid];
+    };
+    assert.deepEqual(owner(), [0, 0]);
+    for (const [settings, expected] of [
+      [{ socketGroup: String(NOBODY) }, [0, NOBODY]],
+      [{ socketGroup: '1', socketMode: '0660' }, [0, 1]],
+      [{}, [0, 0]],
+    ] as const) {
+      site.write('fasticorn.config.json', JSON.stringify(settings));
+      succeeded(await site.ask('upgrade'));
+      assert.deepEqual(owner(), expected);
+    }
   });
 
   it('may be asked for by USR2, also through --pid, and need not be waited for', async (t) => {

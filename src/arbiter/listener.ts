@@ -3,14 +3,22 @@
  * socket is not listening yet when it is bound: the first worker calls listen(2).
  */
 import { lookup } from 'node:dns/promises';
-import { chmodSync, closeSync, lchownSync, lstatSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { type Address, formatAddress, isUnix, type SocketAddress } from '../address.ts';
 import type { Config } from '../config/settings.ts';
 import { errorCode, UserError } from '../errors.ts';
 import type { InheritedSocket } from '../protocol.ts';
-import { credentialsOf, groupNumber } from './credentials.ts';
+import { groupNumber } from './credentials.ts';
 import { openPassed } from './descriptor.ts';
 import { bindTcp, bindUnix } from './server-handle.ts';
+import {
+  type Access,
+  type AccessSettings,
+  accessOf,
+  accessRefused,
+  changeAccess,
+  giveAccess,
+} from './socket-access.ts';
 import { assertPossible, hiddenName, type PathEvents, SocketPath } from './socket-path.ts';
 import { assertFree } from './socket-probe.ts';
 
@@ -24,6 +32,8 @@ export interface Listener {
   readonly fd: number;
   /** What a worker needs to know about the socket, but for the number of its own descriptor. */
   readonly inherited: Omit<InheritedSocket, 'fd' | 'key'>;
+  /** Who may connect, as the settings asked for it; absent without a path of ours. */
+  readonly access?: Access;
   /**
    * Makes the socket reachable; to be called once a worker listens. False if it was withdrawn meanwhile.
    *
@@ -47,10 +57,8 @@ export interface Listener {
 }
 
 /** The settings that a listener is made from. */
-export type ListenerSettings = Pick<
-  Config,
-  'bind' | 'socketMode' | 'socketGroup' | 'takeover' | 'reusePort' | 'user' | 'group'
-> &
+export type ListenerSettings = AccessSettings &
+  Pick<Config, 'bind' | 'takeover' | 'reusePort'> &
   Partial<Pick<Config, 'certfile'>>;
 
 /** A listening socket that a successor finds among its descriptors. */
@@ -60,6 +68,8 @@ export interface Heirloom {
   fd: number;
   /** The hidden second name that the predecessor keeps; absent for a socket without a path of ours. */
   spare?: string | undefined;
+  /** What its settings asked for; absent for a socket without a path of ours. */
+  access?: Access | undefined;
 }
 
 /**
@@ -121,25 +131,41 @@ export function passedListeners(bind: readonly Address[]): Listener[] {
   });
 }
 
-/** Takes up sockets that a predecessor has left to this process; those that have lost their names are to be bound anew. */
-export function inheritListeners(heirlooms: readonly Heirloom[], events: PathEvents): Listener[] {
-  return heirlooms.flatMap(({ key, address, fd, spare }) => {
+/**
+ * Takes up sockets that a predecessor has left to this process; those that have lost their names are to be bound anew.
+ *
+ * @throws UserError if the settings ask for a user or a group that is not there.
+ */
+export function inheritListeners(
+  heirlooms: readonly Heirloom[],
+  settings: ListenerSettings,
+  events: PathEvents,
+): Listener[] {
+  return heirlooms.flatMap(({ key, address, fd, spare, access: before }) => {
     let isOpen = true;
     const close = () => {
       if (isOpen) closeSync(fd);
       isOpen = false;
     };
     if (address.kind !== 'unix' || spare === undefined) return pathlessListener(key, address, fd, close);
+    const access = accessOf(settings);
     const name = SocketPath.inherited(address.path, spare, events);
-    if (name) return unixListener(name, fd, close);
+    if (name) {
+      let asBefore = before;
+      return unixListener(name, fd, access, close, () => {
+        // Once, and not sooner: until it is published the predecessor may go on with it.
+        if (asBefore) changeAccess(name.spare, asBefore, access);
+        asBefore = undefined;
+      });
+    }
     close();
     return [];
   });
 }
 
 /** What a successor needs to inherit a listener. */
-export function heirloomOf({ key, address, inherited }: Listener, fd: number): Heirloom {
-  return { key, address, fd, ...(inherited.spare === undefined ? {} : { spare: inherited.spare }) };
+export function heirloomOf({ key, address, inherited, access }: Listener, fd: number): Heirloom {
+  return { key, address, fd, spare: inherited.spare, access };
 }
 
 /**
@@ -177,37 +203,33 @@ async function openListener(
 }
 
 async function openUnix(settings: ListenerSettings, path: string, events: PathEvents): Promise<Listener> {
-  const { socketMode, socketGroup } = settings;
-  const workers = credentialsOf(settings);
-  const gid = socketGroup === undefined ? workers?.gid : groupNumber('--socket-group', socketGroup);
+  const access = accessOf(settings);
   assertPossible(path);
   await assertFree(path, settings.takeover);
   const bound = hiddenName(path);
   // So that it has its mode from its first moment; in a directory with a default ACL the umask does not count.
-  const umask = process.umask(~socketMode & 0o777);
+  const umask = process.umask(~access.mode & 0o777);
   const socket = bindUnix(bound);
   process.umask(umask);
   if ('error' in socket)
     throw new UserError(`--bind unix:${path}: cannot bind a socket in its directory (${socket.error})`);
   try {
-    // The mode first, and only of a socket: chmod(2) follows a link, which a new owner could put there.
-    const made = lstatSync(bound);
-    if (!made.isSocket()) throw new Error(`somebody has replaced ${bound}`);
-    if ((made.mode & 0o777) !== socketMode) chmodSync(bound, socketMode);
-    if (workers || gid !== undefined) lchownSync(bound, workers?.uid ?? -1, gid ?? -1);
-    return unixListener(SocketPath.ofBound(path, bound, events), socket.fd, () => socket.close());
+    giveAccess(bound, access);
+    return unixListener(SocketPath.ofBound(path, bound, events), socket.fd, access, () => socket.close());
   } catch (error) {
     socket.close();
-    if (errorCode(error) !== 'EPERM' || gid === undefined) {
-      throw new UserError(`--bind unix:${path}: cannot prepare the socket: ${(error as Error).message}`);
-    }
-    throw new UserError(
-      `--socket-group ${socketGroup}: this user is not a member of that group and may not give it the socket`,
-    );
+    throw accessRefused(path, error, access);
   }
 }
 
-function unixListener(name: SocketPath, fd: number, close: () => void): Listener {
+/** @param onPublished called whenever it was published; throws the system's error. */
+function unixListener(
+  name: SocketPath,
+  fd: number,
+  access: Access,
+  close: () => void,
+  onPublished = () => {},
+): Listener {
   const address: SocketAddress = { kind: 'unix', path: name.path };
   return {
     key: formatAddress(address),
@@ -215,10 +237,19 @@ function unixListener(name: SocketPath, fd: number, close: () => void): Listener
     fd,
     close,
     inherited: { address, spare: name.spare, inode: name.inode },
+    access,
     get isThere() {
       return name.isThere;
     },
-    publish: (replace) => name.publish(replace),
+    async publish(replace) {
+      if (!(await name.publish(replace))) return false;
+      try {
+        onPublished();
+      } catch (error) {
+        throw accessRefused(name.path, error, access);
+      }
+      return true;
+    },
     check: () => name.check(),
     withdraw: () => name.withdraw(),
     release: () => name.release(),
