@@ -35,6 +35,14 @@ export interface LineWriterOptions {
   onTrouble?: (event: { error: Error } | { lost: number }) => void;
 }
 
+/** What a destination has not taken to the end. */
+export interface Left {
+  /** Whole lines. */
+  lines: Buffer;
+  /** How many were dropped before. */
+  lost: number;
+}
+
 /**
  * A destination for lines that never throws and never tears a line. Writes are synchronous, as in nginx: cheaper than
  * a thread's, and nothing is on its way when the process ends.
@@ -61,6 +69,11 @@ export class LineWriter {
     this.#ownFile = options.ownFile ?? false;
     this.#most = mostTo(fd, this.#ownFile);
     this.#options = options;
+  }
+
+  /** Whether it is a file of ours, rather than a stream that others have opened for us. */
+  get isOwnFile(): boolean {
+    return this.#ownFile;
   }
 
   /** How many bytes of lines may be written together at most: more could be torn by other writers. */
@@ -90,14 +103,26 @@ export class LineWriter {
     this.#writeNow();
   }
 
-  /** Writes everything that waits before returning, for a process that is about to end. Gives up after a second. */
-  flushSync(): void {
+  /**
+   * Writes everything that waits before returning, for a process that is about to end. Gives up after a second.
+   *
+   * @returns what others have to take care of.
+   */
+  flushSync(): Left {
     const until = performance.now() + LAST_FLUSH;
     while (this.#pendingBytes > 0) {
       if (this.#writeNow()) continue;
-      if (this.#isHopeless || performance.now() >= until) return;
+      if (this.#isHopeless || performance.now() >= until) break;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     }
+    this.#startOver();
+    const left = { lines: Buffer.concat(this.#chunks), lost: this.#lost };
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#chunks.length = 0;
+    this.#pendingBytes = 0;
+    this.#lost = 0;
+    return left;
   }
 
   /**
@@ -107,14 +132,7 @@ export class LineWriter {
    */
   reopen(fd: number): void {
     this.#writeNow();
-    const [current] = this.#chunks;
-    if (current && this.#written > 0) {
-      const torn = current.lastIndexOf('\n', this.#written - 1) + 1;
-      // A piece of its own, not an offset: `#written` is what the file has that is open now, which may take it back.
-      this.#chunks[0] = current.subarray(torn);
-      this.#pendingBytes -= torn;
-      this.#written = 0;
-    }
+    this.#startOver();
     if (this.#ownFile) closeQuietly(this.#fd);
     this.#fd = fd;
     this.#ownFile = true;
@@ -135,6 +153,17 @@ export class LineWriter {
       if (this.#written === chunk.length) this.#done();
     }
     return true;
+  }
+
+  /** What waits is to go elsewhere, from the start of a line that was cut short. */
+  #startOver(): void {
+    const [current] = this.#chunks;
+    if (!current || this.#written === 0) return;
+    const torn = current.lastIndexOf('\n', this.#written - 1) + 1;
+    // A piece of its own, not an offset: `#written` is what the file has that is open now, which may take it back.
+    this.#chunks[0] = current.subarray(torn);
+    this.#pendingBytes -= torn;
+    this.#written = 0;
   }
 
   #done(): void {
@@ -197,15 +226,15 @@ function closeQuietly(fd: number): void {
 /**
  * Opens a log file for appending and creates it if it is missing (mode 0666 less the umask).
  *
- * @param how.wait whether to wait for the reader of a named pipe that has none, rather than fail with ENXIO.
  * @param how.wary whether to follow a link, as the last part of the path, only if nobody but root can have put it there.
  * @throws the system's error if that is impossible, EISDIR for a directory, ELOOP for such a link.
  */
-export function openLog(path: string, { wait = true, wary = false } = {}): number {
+export function openLog(path: string, { wary = false } = {}): number {
   const { O_WRONLY, O_APPEND, O_NONBLOCK, O_NOFOLLOW } = constants;
   // Nobody but root can change that answer, or what it is about, before the file is opened.
   const follow = !wary || isLinkOfRoot(path);
-  const flags = O_WRONLY | O_APPEND | (wait ? 0 : O_NONBLOCK) | (follow ? 0 : O_NOFOLLOW);
+  // A named pipe without a reader would have us wait for one, and hear no signal meanwhile: so it fails with ENXIO.
+  const flags = O_WRONLY | O_APPEND | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW);
   let fd: number;
   try {
     fd = openOrCreate(path, flags);

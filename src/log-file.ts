@@ -56,8 +56,7 @@ export class LogFile {
     if (this.#place.path === '-') return undefined;
     let fd: number;
     try {
-      // Without waiting: a worker that serves must not hang for the reader of a named pipe.
-      fd = openLog(this.#place.path, { wait: false, wary: this.#place.wary });
+      fd = openLog(this.#place.path, this.#place);
     } catch (error) {
       const { flag, path } = this.#place;
       const stays = this.#retry ? 'the standard stream' : 'the old file';
@@ -70,10 +69,27 @@ export class LogFile {
     return undefined;
   }
 
+  /**
+   * Writes what waits before returning, for a process that is about to end: to the standard stream what the file does not
+   * take within a second.
+   *
+   * @returns how many lines that were, and how many are lost.
+   */
+  flushSync(): { rescued: number; lost: number } {
+    const { writer } = this;
+    const left = writer.flushSync();
+    const count = linesIn(left.lines);
+    if (count === 0 || !writer.isOwnFile) return { rescued: 0, lost: left.lost + count };
+    const instead = new LineWriter(standard[this.#place.flag]);
+    for (const piece of piecesOf(left.lines, instead.most)) instead.writeBytes(piece, linesIn(piece));
+    const rest = instead.flushSync();
+    const lost = linesIn(rest.lines) + rest.lost;
+    return { rescued: count - lost, lost: left.lost + lost };
+  }
+
   #open(): number | undefined {
     try {
-      // Who serves waits for no reader of a named pipe.
-      return openLog(this.#place.path, { wait: !this.#options.isDispensable, wary: this.#place.wary });
+      return openLog(this.#place.path, this.#place);
     } catch (cause) {
       const error = cannotOpen(this.#place, cause);
       if (!this.#options.isDispensable) throw error;
@@ -87,6 +103,21 @@ export class LogFile {
 
 const standard = { '--error-logfile': 2, '--access-logfile': 1 } as const;
 
+function linesIn(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf('\n'); at >= 0; at = bytes.indexOf('\n', at + 1)) count++;
+  return count;
+}
+
+/** Whole lines, as many together as other writers cannot tear. */
+function* piecesOf(lines: Buffer, most: number): Generator<Buffer> {
+  for (let start = 0, end = 0; start < lines.length; start = end) {
+    end = lines.lastIndexOf('\n', start + most - 1) + 1;
+    if (end <= start) end = lines.indexOf('\n', start) + 1;
+    yield lines.subarray(start, end);
+  }
+}
+
 /**
  * Makes sure that a log can be opened, and makes none.
  *
@@ -94,14 +125,12 @@ const standard = { '--error-logfile': 2, '--access-logfile': 1 } as const;
  * @throws UserError as opening it would.
  */
 export function checkLogFile(place: LogPlace, isMade = false): void {
-  const { path, wary } = place;
+  const { path } = place;
   if (path === '-') return;
   try {
-    if (existsSync(path)) closeSync(openLog(path, { wait: false, wary }));
+    if (existsSync(path)) closeSync(openLog(path, place));
     else accessSync(dirname(path), constants.X_OK | (isMade ? 0 : constants.W_OK));
   } catch (error) {
-    // A server would wait for the reader of a named pipe.
-    if (errorCode(error) === 'ENXIO' && statSync(path).isFIFO()) return;
     throw cannotOpen(place, error);
   }
 }
@@ -120,5 +149,7 @@ function reasonFor(path: string, error: unknown): string {
   const directory = dirname(path);
   if (errorCode(error) === 'ENOENT' && !existsSync(directory))
     return `the directory ${directory} does not exist; create it first`;
+  if (errorCode(error) === 'ENXIO' && statSync(path, { throwIfNoEntry: false })?.isFIFO())
+    return 'nobody reads from this named pipe; start its reader first';
   return (error as Error).message.replace(/, \w+ '.*'$/s, '');
 }

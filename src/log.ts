@@ -93,7 +93,7 @@ export function openErrorLog(settings: LogSettings, options: ErrorLogOptions = {
   });
   return {
     logger,
-    flushSync: () => writer.flushSync(),
+    flushSync: () => void file.flushSync(),
     reopen() {
       const reason = file.reopen();
       if (reason !== undefined) logger.error(reason);
@@ -154,7 +154,13 @@ export function openAccessLog(
     lines,
     flushSync() {
       lines.flush();
-      writer.flushSync();
+      const { rescued, lost } = file.flushSync();
+      if (rescued + lost === 0) return;
+      const how =
+        rescued > 0
+          ? `${rescued} lines have gone to standard output, ${lost} were lost`
+          : `${lost} lines were lost`;
+      errorLog.error(`access log (${name}): it took no more until the process ended: ${how}`);
     },
     reopen() {
       lines.flush();

@@ -108,9 +108,20 @@ describe('A worker goes on serving', () => {
     }, 'a complaint');
     await assertUnharmed(server, workers);
     await send(server, 500, () => '/');
-    assert.equal(await server.stop(), 0);
     assert.match(complaints(server)[0]!.msg, /\(\/dev\/full\): ENOSPC/);
     assert.equal(complaints(server).length, 1);
+  });
+
+  it('when the disk of the access log is full, whose lines standard output gets when the worker ends', async (t) => {
+    const server = await startServer(t, file, ['-w', '1', '--access-logfile', '/dev/full']);
+    await send(server, 500, (n) => `/${n}`);
+    assert.equal(await server.stop(), 0);
+    const urls = new Set(server.accessLog().map(({ url }) => url));
+    assert.equal(urls.size, 500);
+    assert.match(
+      complaints(server).at(-1)!.msg,
+      /^access log \(\/dev\/full\): it took no more until the process ended: 500 lines have gone to standard output, 0 were lost$/,
+    );
   });
 
   it('when the disk of the error log is full', async (t) => {

@@ -40,13 +40,14 @@ const numbered = (count: number, length = 100) =>
   Array.from({ length: count }, (_, n) => `${String(n).padEnd(length - 1, '.')}\n`);
 
 /** A writer of which lines go out together, as those of the access log. */
-function buffered(writer: LineWriter): { write(line: string): void; flushSync(): void } {
+function buffered(writer: LineWriter): { write(line: string): void; flush(): void; flushSync(): void } {
   const lines = new LineBuffer({
     most: () => writer.most,
     deliver: (bytes, count) => writer.writeBytes(bytes, count),
   });
   return {
     write: (line) => lines.begin().add(Buffer.from(line)).end(),
+    flush: () => lines.flush(),
     flushSync() {
       lines.flush();
       writer.flushSync();
@@ -128,7 +129,7 @@ describe('LineWriter behind a buffer', () => {
     const writer = buffered(new LineWriter(fd, { onTrouble: (event) => events.push(event) }));
     const lines = numbered(5000);
     for (const line of lines) writer.write(line);
-    writer.flushSync();
+    writer.flush();
     await assertAllAfterFull(read, lines);
     assert.deepEqual(events, []);
   });
@@ -249,12 +250,27 @@ describe('LineWriter', () => {
     closeSync(full);
   });
 
-  it('gives up a last flush that cannot succeed', () => {
+  it('gives up a last flush that cannot succeed, and hands back what was not taken', () => {
     const full = openSync('/dev/full', 'a');
     const writer = new LineWriter(full);
-    writer.write('lost\n');
-    writer.flushSync();
+    const lines = numbered(20_000);
+    for (const line of lines) writer.write(line);
+    const left = writer.flushSync();
+    const kept = String(left.lines);
+    assert.ok(lines.join('').startsWith(kept));
+    assert.equal(kept.length / 100 + left.lost, 20_000);
+    assert.ok(left.lost > 0 && kept.length > 1_000_000);
+    assert.deepEqual(writer.flushSync(), { lines: Buffer.alloc(0), lost: 0 });
     closeSync(full);
+  });
+
+  it('hands back a line that was cut short from its start', (t) => {
+    const { fd, read } = pipe(t);
+    const writer = new LineWriter(fd);
+    const long = `${'x'.repeat(200_000)}\n`;
+    writer.write(`first\n${long}next\n`);
+    assert.equal(String(writer.flushSync().lines), `${long}next\n`);
+    assert.match(read(), /^first\nx+$/);
   });
 });
 
@@ -297,16 +313,16 @@ describe('LineWriter, when its file is opened anew', () => {
         ownFile: true,
         onTrouble: (event) => events.push(event),
       });
-      const target = isBuffered ? buffered(writer) : writer;
+      const target = isBuffered ? buffered(writer) : { write: writer.write.bind(writer), flush() {} };
       const lines = numbered(1000);
       for (const line of lines) target.write(line);
-      target.flushSync();
+      target.flush();
       writer.reopen(openLog(path));
       assert.equal(readFileSync(path, 'utf8'), lines.join(''));
       assert.equal(events.length, 2, 'the trouble and its end');
       assert.deepEqual(events[1], { lost: 0 });
       target.write('next\n');
-      target.flushSync();
+      target.flush();
       assert.equal(readFileSync(path, 'utf8'), `${lines.join('')}next\n`);
     });
   }

@@ -104,6 +104,28 @@ describe('an app that cannot be loaded', () => {
     assert.doesNotMatch(stderr, /"stack"|worker\.js/);
   });
 
+  for (const log of ['access', 'error']) {
+    for (const check of [[], ['--check-config']]) {
+      it(`since nobody reads from its ${log} log, a named pipe, says so at once: ${check}`, async (t) => {
+        const path = join(temporaryDirectory(t), 'pipe');
+        spawnSync('mkfifo', [path]);
+        const args = [...check, `--${log}-logfile`, path, app('start/exports.mjs')];
+        const { code, stderr } = await fasticorn(t, ['-b', `unix:${path}.sock`, ...args]);
+        assert.equal(code, 1);
+        const reason =
+          'cannot open it for appending: nobody reads from this named pipe; start its reader first';
+        assert.equal(count(stderr, new RegExp(`--${log}-logfile ${path}: ${reason}`)), 1, stderr);
+      });
+    }
+  }
+
+  it('says why on standard error where the error log takes nothing', async (t) => {
+    const args = ['--error-logfile', '/dev/full', app('start/exports.mjs:nothing')];
+    const { code, stderr } = await fasticorn(t, ['-b', `unix:${join(temporaryDirectory(t), 's')}`, ...args]);
+    assert.equal(code, 4);
+    assert.equal(count(stderr, /no export by the name of \\"nothing\\"/), 1, stderr);
+  });
+
   const mistakes: [what: string, spec: string, reason: RegExp][] = [
     ['there is no such file', 'no-such-app.mjs', /no-such-app\.mjs: there is no such file or package/],
     [
@@ -220,16 +242,6 @@ describe('--check-config', () => {
     const { code } = await fasticorn(t, ['--check-config', ...logs, app('start/exports.mjs')]);
     assert.equal(code, 0);
     assert.deepEqual(readdirSync(directory), []);
-  });
-
-  it('does not wait for the reader of a log that is a named pipe', async (t) => {
-    const path = join(temporaryDirectory(t), 'pipe');
-    spawnSync('mkfifo', [path]);
-    for (const log of ['access', 'error']) {
-      const args = ['--check-config', `--${log}-logfile`, path, app('start/exports.mjs')];
-      const { code, stderr } = await fasticorn(t, args);
-      assert.deepEqual([code, stderr], [0, '']);
-    }
   });
 
   it('loads a good app without touching the socket', async (t) => {
