@@ -66,7 +66,15 @@ export async function configure(input: Input): Promise<Configured> {
   refuseSameTwice(bind, loaded);
   refuseControlAmong(bind, controlSocket, loaded);
   refuseOddAdoptions(adopt, bind, loaded);
-  if (!loaded.verb) refuseHalfTls(loaded);
+  const files = {
+    pid: absolute(config.pid),
+    accessLogfile: absolute(config.accessLogfile, '-', 'off'),
+    errorLogfile: absolute(config.errorLogfile, '-'),
+  };
+  if (!loaded.verb) {
+    refuseHalfTls(loaded);
+    refuseSocketsAsFiles(files, { bind, controlSocket }, loaded);
+  }
   return {
     ...loaded,
     config: {
@@ -75,10 +83,8 @@ export async function configure(input: Input): Promise<Configured> {
       bind,
       adopt,
       config: path === undefined ? undefined : resolve(directory, path),
-      pid: absolute(config.pid),
+      ...files,
       controlSocket,
-      accessLogfile: absolute(config.accessLogfile, '-', 'off'),
-      errorLogfile: absolute(config.errorLogfile, '-'),
       watchExtra: config.watchExtra?.map((path) => absolute(path)),
       certfile: absolute(config.certfile),
       keyfile: absolute(config.keyfile),
@@ -201,6 +207,33 @@ function refuseControlAmong(
     { value, origin },
     `expected another path than that of ${name === 'bind' ? 'the control socket' : 'a --bind'}, ${path}`,
   );
+}
+
+/** A worker would make its log where the socket is to be, and nobody could start there any more. */
+function refuseSocketsAsFiles(
+  files: Pick<Config, 'pid' | 'accessLogfile' | 'errorLogfile'>,
+  { bind, controlSocket }: Pick<Config, 'bind' | 'controlSocket'>,
+  { config, origins }: Loaded,
+): void {
+  const sockets = bind.flatMap((address) => (address.kind === 'unix' ? [address.path] : []));
+  const control = controlPath({ bind, controlSocket }, 0);
+  for (const name of ['pid', 'accessLogfile', 'errorLogfile'] as const) {
+    const path = files[name];
+    const origin = origins[name];
+    if (path === undefined || origin.from === 'default') continue;
+    if (sockets.includes(path) || path === control)
+      throw invalid(
+        name,
+        { value: config[name], origin },
+        `expected a file, but a socket is to be at ${path}`,
+      );
+    if (name !== 'pid' && path === files.pid)
+      throw invalid(
+        name,
+        { value: config[name], origin },
+        `expected another file than that of --pid, ${path}`,
+      );
+  }
 }
 
 /** Each is of a socket that is bound, or was passed on, and one of those stays for the app's first port. */

@@ -226,6 +226,31 @@ describe('a relative path', () => {
   });
 });
 
+describe('a file', () => {
+  it('is not where a socket is to be, and no other file than it is meant to be', async () => {
+    for (const [argv, reason] of [
+      [
+        ['-b', 'unix:a', '--access-logfile', './a'],
+        `--access-logfile: "./a" is not valid: expected a file, but a socket is to be at ${here('a')}`,
+      ],
+      [
+        ['-b', 'unix:a', '--error-logfile', 'a.ctl'],
+        `--error-logfile: "a.ctl" is not valid: expected a file, but a socket is to be at ${here('a.ctl')}`,
+      ],
+      [
+        ['-b', 'unix:a', '--pid', 'a'],
+        `--pid: "a" is not valid: expected a file, but a socket is to be at ${here('a')}`,
+      ],
+      [
+        ['--pid', 'a', '--access-logfile', 'a'],
+        `--access-logfile: "a" is not valid: expected another file than that of --pid, ${here('a')}`,
+      ],
+    ] as const)
+      assert.equal(await mistake([...argv]), reason);
+    await make(['--access-logfile', 'a', '--error-logfile', 'a']);
+  });
+});
+
 describe('a control socket', () => {
   it('has a path of its own', async () => {
     for (const [argv, place, of] of [

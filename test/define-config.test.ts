@@ -153,6 +153,14 @@ describe('the JSON Schema', () => {
     );
   });
 
+  it('takes null for any key, which leaves its default, and so does TypeScript', () => {
+    const names = rows.filter(([, row]) => row.inFile !== false).map(([name]) => name);
+    const nothing = Object.fromEntries(['app', ...names].map((name) => [name, null]));
+    assert.ok(validate(nothing), JSON.stringify(validate.errors));
+    assert.deepEqual(load([], {}, { cpus: 1 }, file(nothing)).config, load([], {}, { cpus: 1 }).config);
+    defineConfig({ envFile: null, workers: null });
+  });
+
   it('refuses unknown keys, wrong types, and what is out of range', () => {
     const wrong = [
       { wrokers: 4 },

@@ -28,12 +28,17 @@ export function publishedLine(
 function curlTarget(address: SocketAddress, secured: boolean): string {
   switch (address.kind) {
     case 'unix':
-      return `--unix-socket ${address.path} http://localhost/`;
+      return `--unix-socket ${inShell(address.path)} http://localhost/`;
     case 'abstract':
-      return `--abstract-unix-socket ${address.name} http://localhost/`;
+      return `--abstract-unix-socket ${inShell(address.name)} http://localhost/`;
     case 'tcp':
       return `${secured ? '-k https' : 'http'}://${formatAddress(address)}/`;
   }
+}
+
+/** A word as one may paste it into a shell. */
+function inShell(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Why a worker goes, to follow its name; undefined where that is said for all of them at once. */

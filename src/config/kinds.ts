@@ -380,8 +380,17 @@ export const list = <T>(item: Kind<T>, mayBeEmpty = false): Kind<T[]> => {
     if (twice !== undefined) throw new Error(`expected each only once, got ${JSON.stringify(twice)} twice`);
     return values;
   };
-  const parseAll = (value: string): T[] =>
-    mayBeEmpty && value === '' ? [] : value.split(',').map((one) => item.parse(one.trim()));
+  const parseAll = (value: string): T[] => {
+    const texts = mayBeEmpty && value === '' ? [] : value.split(',').map((one) => one.trim());
+    return texts.map((text) => {
+      try {
+        return item.parse(text);
+      } catch (error) {
+        const which = texts.length > 1 ? ` between commas, got ${JSON.stringify(text)} there` : '';
+        throw new Error(`${(error as Error).message}${which}`);
+      }
+    });
+  };
   return {
     placeholder: item.placeholder,
     isList: true,

@@ -56,6 +56,11 @@ function asText({ anyOf = [] }: Schema): Schema {
   return { anyOf: [...anyOf.filter(({ type }) => type === 'string'), { const: 0 }] };
 }
 
+/** What leaves a key its default. */
+function orNull(schema: Schema): object {
+  return { anyOf: [...(schema.anyOf ?? [schema]), { type: 'null' }] };
+}
+
 /** The JSON Schema of `fasticorn.config.json`, in draft 7, which editors know best. */
 export function jsonSchema(): object {
   return {
@@ -70,7 +75,7 @@ export function jsonSchema(): object {
           {
             description,
             ...(value !== undefined && { default: value }),
-            ...(isOctal ? asText(schema) : schema),
+            ...orNull(isOctal ? asText(schema) : schema),
           },
         ]),
       ),
@@ -86,14 +91,14 @@ export function declaration(): string {
     ' * What a config file may say, as TypeScript. Written by `npm run generate` from the settings table: see `schema.ts`.',
     ' */',
     '',
-    '/** The keys of a config file. What is absent or undefined has its default. */',
+    '/** The keys of a config file. What is absent, null or undefined has its default. */',
     'export interface FileSettings {',
     ...keys.flatMap(({ name, schema, description, default: value }) => [
       '  /**',
       ...linesOf(description, 110 - 5).map((line) => `   * ${line}`),
       ...(value === undefined ? [] : ['   *', `   * @default ${JSON.stringify(value)}`]),
       '   */',
-      `  ${name}?: ${typeOf(schema)} | undefined;`,
+      `  ${name}?: ${typeOf(schema)} | null | undefined;`,
     ]),
     '}',
     '',
