@@ -280,8 +280,22 @@ describe('--check-config', () => {
 
   const bad: [how: string, code: number, reason: RegExp][] = [
     ['plugin', 4, /^fasticorn: .*fails\.mjs failed to start:\nError: broken: plugin\n.* at brokenHere \(/],
-    ['exit', 3, /ended its process before it was ready\n$/],
-    ['endless import', 3, /is not ready after 1 s \(--boot-timeout\)\n$/],
+    ['exit', 3, /fails\.mjs: its process exited with code 0 before it was ready\n$/],
+    [
+      'killed',
+      3,
+      /fails\.mjs: its process was ended by SIGKILL, perhaps because memory ran out before it was ready\n$/,
+    ],
+    [
+      'endless import',
+      3,
+      /is not ready after 1 s \(--boot-timeout\): it runs no JavaScript: it waits for something\n/,
+    ],
+    [
+      'endless loop',
+      3,
+      /is not ready after 1 s \(--boot-timeout\): it is blocked\n {4}at spin \(\S+fails\.mjs:9:/,
+    ],
   ];
   for (const [how, code, reason] of bad) {
     it(`says why an app does not load, and exits with ${code}: ${how}`, async (t) => {

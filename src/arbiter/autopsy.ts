@@ -16,6 +16,11 @@ import { originalPosition, type Script } from './source-position.ts';
  */
 export const AUTOPSY_FLAGS: readonly string[] = ['--inspect-port=127.0.0.1:0', '--inspect-publish-uid=http'];
 
+/**
+ * How long it may take of a worker that does not get ready, in milliseconds: mostly it waits, and an event loop that is idle
+ * tells nothing.
+ */
+export const BOOT_AUTOPSY_LIMIT = 2_000;
 /** How often we look whether the inspector is there, in milliseconds. */
 const POLL_EVERY = 20;
 /**

@@ -5,8 +5,10 @@ import type { Config } from '../config/settings.ts';
 import { ExitCode, UserError } from '../errors.ts';
 import type { Launch } from '../launch.ts';
 import type { AppSpec, Report } from '../protocol.ts';
+import { BOOT_AUTOPSY_LIMIT, examine } from './autopsy.ts';
 import { credentialsOf } from './credentials.ts';
-import { WorkerHandle } from './worker-handle.ts';
+import { describe } from './exit-line.ts';
+import { type WorkerExit, WorkerHandle } from './worker-handle.ts';
 
 /** How long an app may take to close that was only loaded, in milliseconds. */
 const CLOSE_LIMIT = 2_000;
@@ -25,8 +27,8 @@ export async function checkApp(
 ): Promise<string> {
   const credentials = credentialsOf(config);
   let first: Report | undefined;
-  let late = false;
-  await new Promise<void>((resolve) => {
+  let late: string | undefined;
+  const how = await new Promise<WorkerExit>((resolve) => {
     const worker = new WorkerHandle(
       [],
       config.chdir ?? '.',
@@ -38,27 +40,35 @@ export async function checkApp(
           clearTimeout(timer);
           timer = setTimeout(() => worker.kill(), CLOSE_LIMIT);
         },
-        onExit: () => {
+        onExit: (exit) => {
           clearTimeout(timer);
-          resolve();
+          resolve(exit);
         },
       },
     );
-    let timer = setTimeout(() => {
-      late = true;
+    let timer = setTimeout(async () => {
+      late = await whatItDoes(worker);
       worker.kill();
     }, config.bootTimeout * 1000);
     worker.tell({ type: 'check', app, args, config });
   });
   if (first?.type === 'ready') return first.shape;
-  if (late)
+  if (late !== undefined)
     throw new UserError(
-      `${app} is not ready after ${config.bootTimeout} s (--boot-timeout)`,
+      `${app} is not ready after ${config.bootTimeout} s (--boot-timeout): ${late}`,
       ExitCode.bootFailed,
     );
   if (first?.type === 'failed') {
     const { stack, message, exitCode } = first;
     throw new UserError(stack ? `${app} failed to start:\n${stack}` : message, exitCode);
   }
-  throw new UserError(`${app} ended its process before it was ready`, ExitCode.bootFailed);
+  throw new UserError(`${app}: its process ${describe(how)} before it was ready`, ExitCode.bootFailed);
+}
+
+async function whatItDoes({ pid }: WorkerHandle): Promise<string> {
+  try {
+    return `it is blocked\n${(await examine(pid!, BOOT_AUTOPSY_LIMIT)).stack}`;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }

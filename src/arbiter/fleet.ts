@@ -8,7 +8,7 @@ import { ExitCode } from '../errors.ts';
 import type { Happening } from '../events.ts';
 import type { Logger } from '../log.ts';
 import type { Order, Report } from '../protocol.ts';
-import { type Autopsy, examine } from './autopsy.ts';
+import { type Autopsy, BOOT_AUTOPSY_LIMIT, examine } from './autopsy.ts';
 import { Crew, type Setup } from './crew.ts';
 import { type ExitLine, exitLine } from './exit-line.ts';
 import { autopsyLine, delayLine, retireLine } from './lines.ts';
@@ -22,8 +22,6 @@ import type { WorkerExit, WorkerHandle } from './worker-handle.ts';
 
 /** How long an autopsy may take, in milliseconds; then the worker is killed without. */
 const AUTOPSY_LIMIT = 10_000;
-/** The same for a worker that does not get ready: mostly one that waits, and an event loop that is idle tells nothing. */
-const BOOT_AUTOPSY_LIMIT = 2_000;
 /** So many worker exits are remembered. */
 const EXITS_KEPT = 20;
 

@@ -5,7 +5,13 @@ function brokenHere() {
   throw new Error(`broken: ${HOW}`);
 }
 
+function spin() {
+  for (;;);
+}
+
 if (HOW === 'import') brokenHere();
+if (HOW === 'killed') process.kill(process.pid, 'SIGKILL');
+if (HOW === 'endless loop') spin();
 if (HOW === 'exit') process.exit(0);
 if (HOW === 'endless import') await new Promise(() => {});
 
