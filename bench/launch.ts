@@ -48,9 +48,7 @@ export interface Launched {
 export const canPin = spawnSync('taskset', ['--version'], { stdio: 'ignore' }).status === 0;
 
 const running = new Set<Process>();
-process.on('exit', () => {
-  for (const one of running) one.kill();
-});
+process.on('exit', () => kill([...running]));
 
 /** Starts a program, which runs until it ends or is stopped; the benchmark does not end before. */
 export function launch(command: string, args: readonly string[], options: LaunchOptions): Launched {
@@ -184,7 +182,7 @@ class Process implements Launched {
   }
 
   descendants(): number[] {
-    return this.pid ? kin(this.pid) : [];
+    return this.pid ? kin([this.pid]) : [];
   }
 
   async stop(): Promise<void> {
@@ -194,17 +192,20 @@ class Process implements Launched {
     signal(this.pid, 'SIGTERM');
     const deadline = performance.now() + GRACE;
     while (all.some(isAlive) && performance.now() < deadline) await sleep(10);
-    this.kill();
+    kill([this]);
     await this.exited;
   }
+}
 
-  /** Kills whatever there is of it, at once. */
-  kill(): void {
-    // Twice: one may have been forked between the look and the signal.
-    for (let look = 0; look < 2; look++) for (const pid of this.descendants()) signal(pid, 'SIGKILL');
-    signal(-this.pid, 'SIGKILL');
-    running.delete(this);
-  }
+/** Kills whatever there is of them, at once. */
+function kill(processes: readonly Process[]): void {
+  const first = processes.map(({ pid }) => pid);
+  // Before anything is killed: who is in another session is found by its parent, as long as that lives.
+  const below = kin(first);
+  for (const pid of first) signal(-pid, 'SIGKILL');
+  // And again: one may have been forked between the look and the signal.
+  for (const pid of [...below, ...kin(first)]) signal(pid, 'SIGKILL');
+  for (const one of processes) running.delete(one);
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {

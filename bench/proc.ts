@@ -17,17 +17,17 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** The processes of the session that a process has begun, and those below any of them; itself left out. */
-export function kin(pid: number): number[] {
+/** The processes of the sessions that these processes have begun, and those below any of them; themselves left out. */
+export function kin(first: readonly number[]): number[] {
   const all = pids().flatMap((one) => stat(one) ?? []);
-  const found = new Set([pid]);
-  for (const one of all) if (one.session === pid) found.add(one.pid);
+  const found = new Set(first);
+  for (const one of all) if (first.includes(one.session)) found.add(one.pid);
   // Until nobody is added: a child may have a smaller number than its parent.
   for (let before = 0; before < found.size; ) {
     before = found.size;
     for (const one of all) if (found.has(one.parent)) found.add(one.pid);
   }
-  found.delete(pid);
+  for (const pid of first) found.delete(pid);
   return [...found];
 }
 

@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Experiment } from '../bench/experiment.ts';
 import { launch, untilAnswers } from '../bench/launch.ts';
@@ -16,19 +17,24 @@ import type { Results, Server } from '../bench/model.ts';
 import { plainTables } from '../bench/report/table.ts';
 import { run } from '../bench/run.ts';
 import { need } from './support/need.ts';
-import { processesWith } from './support/processes.ts';
+import { processesWith, titleOf } from './support/processes.ts';
 import { afterwards, temporaryDirectory, until } from './support/server.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** `npm run bench`, without the build. */
+/** What follows the build in the script of `npm run bench`; with the Node that runs the tests. */
+const script = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts.bench.split(' && ')[1];
+const PATH = `${dirname(process.execPath)}:${process.env.PATH}`;
+
+/** `npm run bench`, without the build; its process leads a group, as on a terminal. */
 function start(t: TestContext, args: readonly string[], env: Record<string, string> = {}) {
   const temporary = temporaryDirectory(t);
   const mark = randomUUID();
-  const child = spawn(process.execPath, ['--import', 'tsx', 'bench/bench.ts', ...args], {
+  const child = spawn('/bin/sh', ['-c', `${script} "$@"`, 'bench', ...args], {
     cwd: root,
-    env: { ...process.env, TMPDIR: temporary, BENCH_TEST: mark, ...env },
+    env: { ...process.env, PATH, TMPDIR: temporary, BENCH_TEST: mark, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
   });
   afterwards(t, () => {
     for (const pid of processesWith(`BENCH_TEST=${mark}`)) process.kill(pid, 'SIGKILL');
@@ -41,6 +47,17 @@ function start(t: TestContext, args: readonly string[], env: Record<string, stri
   }
   return {
     ...{ child, said, ended: once(child, 'close') as Promise<[number | null]> },
+    /** As a terminal does on Ctrl-C, to all of the group, and again: the first comes while it is too busy to listen. */
+    async interruptTwice() {
+      const itself = processesWith(`BENCH_TEST=${mark}`).findLast((pid) =>
+        titleOf(pid).includes('bench/bench.ts'),
+      )!;
+      process.kill(itself, 'SIGSTOP');
+      process.kill(-child.pid!, 'SIGINT');
+      await sleep(60);
+      process.kill(-child.pid!, 'SIGCONT');
+      process.kill(-child.pid!, 'SIGINT');
+    },
     /** Nothing of it is left: no process, no file. */
     async gone() {
       await until(() => processesWith(`BENCH_TEST=${mark}`).length === 0, 'its processes to be gone');
@@ -137,6 +154,22 @@ describe('npm run bench', () => {
       await bench.gone();
     });
   }
+
+  it('leaves nothing behind on Ctrl-C twice, and a file that was there before as it was', async (t) => {
+    const directory = temporaryDirectory(t);
+    const output = join(directory, 'before.json');
+    writeFileSync(output, 'before');
+    const bench = start(t, [
+      ...['--only', 'memory', '--servers', 'fasticorn,cluster-round-robin'],
+      ...['--output', output],
+    ]);
+    await until(() => bench.said.stderr.includes('round 1'), 'servers to run');
+    await bench.interruptTwice();
+    await bench.ended;
+    await bench.gone();
+    assert.deepEqual(readdirSync(directory), ['before.json']);
+    assert.equal(readFileSync(output, 'utf8'), 'before');
+  });
 });
 
 describe('npm run bench with h2load', need('h2load'), () => {
