@@ -2,12 +2,12 @@
  * The benchmark of fasticorn: `npm run bench`. Takes what is asked for, has it measured, and shows it: progress goes to
  * standard error, tables to standard output. What there is to measure is in `plan.ts`.
  */
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { stepAside } from './cpus.ts';
 import { machine, versions } from './machine.ts';
 import type { Results } from './model.ts';
 import { HELP, type Options, parse, UsageError } from './options.ts';
+import { placeFor } from './output.ts';
 import { experiments } from './plan.ts';
 import { plainTables } from './report/table.ts';
 import { chosen, estimate, run } from './run.ts';
@@ -40,7 +40,7 @@ async function main(options: Options): Promise<void> {
   // A part of it is not to take the place of the whole.
   const isWhole = options.full && !options.only && !options.servers;
   const file = options.output ?? (isWhole ? join(import.meta.dirname, 'results/full.json') : undefined);
-  if (file !== undefined) refuseUnwritable(file);
+  const write = file === undefined ? undefined : placeOrRefusal(file);
   console.error(`This takes about ${duration(estimate(wanted))}.`);
   stepAside();
   const begin = performance.now();
@@ -51,16 +51,15 @@ async function main(options: Options): Promise<void> {
     versions: versions(),
     ...(await run(wanted, servers, progress)),
   };
-  if (file !== undefined) writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+  write?.(`${JSON.stringify(results, null, 2)}\n`);
   console.log(`${plainTables(results)}\n`);
   console.error(`It took ${duration((performance.now() - begin) / 1000)}.`);
 }
 
-/** Not to be found out when all is measured. What is there stays until then. */
-function refuseUnwritable(file: string): void {
+/** That it cannot be written is not to be found out when all is measured. */
+function placeOrRefusal(file: string): (text: string) => void {
   try {
-    mkdirSync(dirname(file), { recursive: true });
-    appendFileSync(file, '');
+    return placeFor(file);
   } catch (error) {
     throw new UsageError(`--output ${file} cannot be written: ${(error as Error).message}`);
   }

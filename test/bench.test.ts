@@ -170,6 +170,18 @@ describe('npm run bench', () => {
     assert.deepEqual(readdirSync(directory), ['before.json']);
     assert.equal(readFileSync(output, 'utf8'), 'before');
   });
+
+  it('makes no file if it is interrupted', async (t) => {
+    const directory = temporaryDirectory(t);
+    const bench = start(t, [
+      ...['--only', 'memory', '--servers', 'fasticorn'],
+      ...['--output', join(directory, 'new.json')],
+    ]);
+    await until(() => bench.said.stderr.includes('round 1'), 'servers to run');
+    await bench.interruptTwice();
+    await bench.ended;
+    assert.deepEqual(readdirSync(directory), []);
+  });
 });
 
 describe('npm run bench with h2load', need('h2load'), () => {
