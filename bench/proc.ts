@@ -1,8 +1,8 @@
 /**
- * What the system tells of processes, in `/proc`: who belongs to whom, CPU time, memory, switches. A process that has
+ * What the system tells of processes, in `/proc`: who belongs to whom, CPU time, memory, switches, sockets. A process that has
  * gone has used nothing; on systems without `/proc` there is nothing to be had, and `hasProc` says so.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** Whether the system tells. */
 export const hasProc = existsSync('/proc/self/stat');
@@ -43,6 +43,12 @@ export function sleeps(pid: number): number {
   return perThread(pid, 'status')
     .map((text) => field(text, 'voluntary_ctxt_switches') ?? 0)
     .reduce((sum, one) => sum + one, 0);
+}
+
+/** How many sockets it has open. */
+export function openSockets(pid: number): number {
+  const directory = `/proc/${pid}/fd`;
+  return list(directory).filter((fd) => leadsTo(`${directory}/${fd}`).startsWith('socket:')).length;
 }
 
 /** Resident memory, in bytes; 0 for a process that has gone. */
@@ -99,6 +105,14 @@ function list(path: string): string[] {
     return readdirSync(path);
   } catch {
     return [];
+  }
+}
+
+function leadsTo(link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return '';
   }
 }
 

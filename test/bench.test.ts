@@ -316,6 +316,24 @@ describe('a server that', () => {
     assert.match(table, /^flaky +[\d,]+ errors /m);
   });
 
+  it('cuts connections under load has those counted as errors', need('h2load'), async () => {
+    const cutting = serving(
+      'cutting',
+      `({ socket }, response) => {
+        socket.asked = (socket.asked ?? 0) + 1;
+        if (socket.asked > 20) socket.destroy(); else ${good()};
+      }`,
+    );
+    const { rows } = await measure('load', [right, cutting]);
+    assert.deepEqual(
+      rows.map(({ id, errors }) => [id, errors > 0]),
+      [
+        ['right', false],
+        ['cutting', true],
+      ],
+    );
+  });
+
   it('loses a connection that is to be idle gets no figure', need('h2load'), async () => {
     const listener = `(request, response) => {
       const all = (globalThis.all ??= new Map());

@@ -7,6 +7,10 @@
  * would be how a burst is worked off. A client whose answer is late sends its next request late: what is measured is how
  * long answers take, not how long a queue before the server was. Otherwise requests under way at the end are neither
  * answers nor errors.
+ *
+ * For a fixed time it does not say that connections were cut: their clients are silent from then on, and the requests that
+ * they had under way look like those of all others at the end. But its sockets are fewer then; of connections that are
+ * cut in the last tenth of a second nobody knows.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,13 +18,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { launch } from '../launch.ts';
 import type { Endpoint, Workload } from '../model.ts';
-import { cpuTime } from '../proc.ts';
+import { cpuTime, hasProc, openSockets } from '../proc.ts';
 import { percentile } from '../statistics.ts';
 
 /** How long it may take beyond its time, in milliseconds. */
 const OVERTIME = 15_000;
 /** How often its CPU time is read, in milliseconds; what comes after the last time is not seen. */
 const LOOK = 50;
+/** Its sockets are counted so long before its time is over, in milliseconds: for a thousand that takes some. */
+const LAST_LOOKS = 3 * LOOK;
 /** At a fixed rate new clients begin so often, in milliseconds: as many as have requests to send in that time. */
 const BEGIN_EVERY = 5;
 
@@ -39,7 +45,7 @@ export interface Slice {
 /** What came of it. */
 export interface Outcome {
   answers: number;
-  /** Answers with another status than is right, and requests without one. */
+  /** Answers with another status than is right, and requests without one, as far as it is known of them. */
   errors: number;
   /** Answers per second. */
   rate: number;
@@ -63,7 +69,7 @@ export function h2loadVersion(): string | undefined {
  * @throws Error if it cannot connect, or does not end in time.
  */
 export async function h2load(slice: Slice): Promise<Outcome> {
-  const { cpus, directory, seconds, workload } = slice;
+  const { cpus, directory, seconds, workload, connections, rate } = slice;
   const [log, samples, body] = ['h2load.log', 'samples', 'body'].map((name) => join(directory, name)) as [
     string,
     string,
@@ -73,6 +79,7 @@ export async function h2load(slice: Slice): Promise<Outcome> {
   const process = launch('h2load', [...argumentsFor(slice, { samples, body })], { cpus, log });
 
   let busy: number | undefined;
+  let lastCount = { at: 0, sockets: connections };
   let hasEnded = false;
   const begin = performance.now();
   const ended = process.exited.finally(() => {
@@ -83,18 +90,27 @@ export async function h2load(slice: Slice): Promise<Outcome> {
     const elapsed = performance.now() - begin;
     const used = cpuTime(process.pid);
     if (used) busy = used / 1000 / elapsed / threadsFor(slice);
+    if (rate === undefined && hasProc && elapsed > seconds * 1000 - LAST_LOOKS) {
+      const sockets = openSockets(process.pid);
+      // Its time began after ours, and is not over. Then it closes them itself.
+      if (performance.now() - begin < seconds * 1000) lastCount = { at: elapsed, sockets };
+    }
     if (elapsed > seconds * 1000 + OVERTIME) {
       await process.stop();
       throw new Error(`h2load has not ended ${OVERTIME / 1000} s after its time`);
     }
   }
   const { code } = await ended;
+  const elapsed = performance.now() - begin;
   const said = readFileSync(log, 'utf8');
   if (code !== 0) throw complaint(said);
-  const found = outcome(said, readFileSync(samples), slice.rate === undefined ? seconds : secondsTaken(said));
+  const taken = secondsTaken(said);
+  const found = outcome(said, readFileSync(samples), rate === undefined ? seconds : taken);
   // Megabytes a second.
   rmSync(samples);
-  return { ...found, busy };
+  // On a busy machine it may have been about to connect.
+  const hadBegun = lastCount.at > elapsed - taken * 1000 + LOOK;
+  return { ...found, errors: found.errors + (hadBegun ? connections - lastCount.sockets : 0), busy };
 }
 
 /** How many threads it has: one without a connection would be none. */
