@@ -7,15 +7,19 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { sharesOf } from '../bench/cpus.ts';
 import type { Experiment } from '../bench/experiment.ts';
 import { launch, untilAnswers } from '../bench/launch.ts';
+import { h2load } from '../bench/load/h2load.ts';
 import type { Results, Server } from '../bench/model.ts';
 import { plainTables } from '../bench/report/table.ts';
 import { run } from '../bench/run.ts';
+import { hello } from '../bench/workloads/hello.ts';
 import { need } from './support/need.ts';
 import { processesWith, titleOf } from './support/processes.ts';
 import { afterwards, temporaryDirectory, until } from './support/server.ts';
@@ -216,6 +220,31 @@ describe('npm run bench with h2load', need('h2load'), () => {
       for (const row of rows)
         assert.deepEqual([row.errors, row.figures.rate![0]! > 0], [0, true], `${id}: ${row.id}`);
     }
+  });
+});
+
+describe('a slice of load', need('h2load'), () => {
+  it('is told by itself, also in the directory of another', async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = join(directory, 'app.sock');
+    let status = 200;
+    const server = createServer((_, response) => response.writeHead(status).end()).listen(path);
+    afterwards(t, () => server.close());
+    const slice = () =>
+      h2load({
+        ...{ endpoint: { kind: 'unix', path }, workload: hello, connections: 2, seconds: 0.3 },
+        ...{ cpus: sharesOf('together').load, directory },
+      });
+    const first = await slice();
+    status = 500;
+    const second = await slice();
+    assert.deepEqual(
+      [first, second].map(({ answers, errors }) => [answers > 0, errors > 0]),
+      [
+        [true, false],
+        [false, true],
+      ],
+    );
   });
 });
 

@@ -76,6 +76,8 @@ export async function h2load(slice: Slice): Promise<Outcome> {
     string,
   ];
   if (workload.upload !== undefined) writeFileSync(body, Buffer.alloc(workload.upload));
+  // What was said of another slice would be read again.
+  rmSync(log, { force: true });
   const process = launch('h2load', [...argumentsFor(slice, { samples, body })], { cpus, log });
 
   let busy: number | undefined;
