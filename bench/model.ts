@@ -107,6 +107,8 @@ export interface Measured {
   title: string;
   /** In words: path, layout, workers, connections, seconds a slice. */
   setting: string;
+  /** How often all servers were started anew, with as many rounds each; absent for once. */
+  starts?: number;
   /** The id of the row that ratios refer to. */
   baseline: string;
   metrics: readonly Metric[];

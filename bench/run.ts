@@ -53,7 +53,7 @@ export async function run(
   const measured: Measured[] = [];
   if (!canPin) absent.set('pinning to CPUs', 'taskset is not installed; all share all of them');
   for (const experiment of experiments) {
-    const { id, kind, title, baseline, layout } = experiment;
+    const { id, kind, title, baseline, layout, starts = 1 } = experiment;
     const measurement = measurements[kind];
     const cpus = sharesOf(layout);
     const why = measurement.missing();
@@ -73,7 +73,11 @@ export async function run(
     try {
       const rows = await measurement.measure(experiment, bench);
       const metrics = mainFirst(measurement.metrics, experiment.main);
-      measured.push({ id, title, setting: settingOf(experiment, cpus), baseline, metrics, rows });
+      measured.push({
+        ...{ id, title, setting: settingOf(experiment, cpus) },
+        ...(starts > 1 ? { starts } : {}),
+        ...{ baseline, metrics, rows },
+      });
     } catch (error) {
       absent.set(id, (error as Error).message);
     }

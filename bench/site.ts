@@ -127,14 +127,6 @@ export function rotated<T>(all: readonly T[], round: number): T[] {
   return [...all.slice(first), ...all.slice(0, first)];
 }
 
-/** The numbers of all rounds, in as many parts of about the same length. */
-export function portions(rounds: number, parts: number): number[][] {
-  const end = (part: number) => Math.round((part * rounds) / parts);
-  return Array.from({ length: parts }, (_, part) =>
-    Array.from({ length: end(part + 1) - end(part) }, (_, index) => end(part) + index),
-  ).filter((portion) => portion.length > 0);
-}
-
 /** A port of loopback that nobody listens on at this moment. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');

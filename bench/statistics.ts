@@ -4,8 +4,10 @@
  */
 import type { Series } from './model.ts';
 
-/** Rounds agree if their median is known to this part of it. */
+/** Rounds agree if their median is known to this part of it; a few if no two are further apart than that. */
 export const UNSURE_LIMIT = 0.15;
+/** So many rounds are few: their quartiles are between figures that nobody knows to be typical. */
+export const FEW = 4;
 
 /** What a series comes to. */
 export interface Summary {
@@ -64,10 +66,33 @@ export function summary(series: Series): Summary | undefined {
 /** Whether the rounds are near enough to each other, or enough of them, to be summed up in one number. One alone is not. */
 export function agree(series: Series): boolean {
   const all = summary(series);
-  return all !== undefined && !isSingle(series) && all.unsure <= UNSURE_LIMIT;
+  if (all === undefined || isSingle(series)) return false;
+  const numbers = series.filter((one) => one !== null);
+  if (numbers.length > FEW) return all.unsure <= UNSURE_LIMIT;
+  const least = Math.min(...numbers);
+  return Math.max(...numbers) - least <= UNSURE_LIMIT * least;
 }
 
 /** Whether there is one figure, of which nobody knows how near others would be. */
 export function isSingle(series: Series): boolean {
   return series.filter((one) => one !== null).length === 1;
+}
+
+/** The numbers of all rounds, in as many parts of about the same length. */
+export function portions(rounds: number, parts: number): number[][] {
+  const end = (part: number) => Math.round((part * rounds) / parts);
+  return Array.from({ length: parts }, (_, part) =>
+    Array.from({ length: end(part + 1) - end(part) }, (_, index) => end(part) + index),
+  ).filter((portion) => portion.length > 0);
+}
+
+/**
+ * Where servers were started anew some times: the median of the rounds of each start. Those are nearer to each other than
+ * to those of another, so that there are no more independent figures than starts.
+ */
+export function perStart(series: Series, starts: number): Series {
+  if (starts === 1) return series;
+  return portions(series.length, starts).map(
+    (rounds) => summary(rounds.map((round) => series[round] ?? null))?.median ?? null,
+  );
 }

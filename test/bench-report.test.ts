@@ -65,6 +65,15 @@ describe('the ratio', () => {
     assert.deepEqual(cells(row('other', [50, 200, 200])).slice(0, 2), ['rounds disagree', '']);
   });
 
+  it('is not there where several starts disagree, however near their own rounds are to each other', () => {
+    const [steady, twice] = [
+      row('bare', Array(8).fill(100)),
+      row('other', [90, 90, 90, 90, 90, 110, 110, 110]),
+    ];
+    assert.equal(ratio(twice, steady), '0.90');
+    assert.equal(ratio(twice, steady, { starts: 2 }), 'rounds disagree');
+  });
+
   it('is not there of a single round', () => {
     assert.deepEqual(cells(row('other', [120, null, null])).slice(0, 2), ['one round only', '']);
   });
@@ -300,7 +309,7 @@ describe('growth', () => {
     const rows = [
       row('bare-fastify', [10, 10]),
       row('fasticorn-8-workers', [80, 80], { title: 'fasticorn, 8 workers', limitedByLoad: true }),
-      row('fasticorn-1-workers', [10, 12], { title: 'fasticorn, 1 worker' }),
+      row('fasticorn-1-workers', [10, 11], { title: 'fasticorn, 1 worker' }),
       row('fasticorn-2-workers', [10, 90], { title: 'fasticorn, 2 workers' }),
       row('fasticorn-4-workers', [40, 40], { title: 'fasticorn, 4 workers', errors: 1 }),
       row('somebody-else', [1]),
@@ -312,7 +321,7 @@ describe('growth', () => {
       {
         ...{ title: 'fasticorn', isOurs: true },
         points: [
-          { at: 1, value: 11, isLimited: false },
+          { at: 1, value: 10.5, isLimited: false },
           { at: 2 },
           { at: 4 },
           { at: 8, value: 80, isLimited: true },
@@ -398,7 +407,7 @@ Hello world, requests per second in each round relative to bare; higher is bette
 
   it('has figures of experiments of which ratios say little, with their units', () => {
     const startup = measured(
-      [row('a', [], { figures: { answer: [11, 12, 13] } }), row('b', [1], { errors: 3 })],
+      [row('a', [], { figures: { answer: [11.5, 12, 12.5] } }), row('b', [1], { errors: 3 })],
       {
         id: 'startup',
         metrics: [{ id: 'answer', title: 'First answer', unit: 'ms', better: 'lower' }],

@@ -6,8 +6,17 @@ import { describe, it } from 'node:test';
 import { parseList } from '../bench/cpus.ts';
 import { argumentsFor, outcome, secondsTaken } from '../bench/load/h2load.ts';
 import { imbalance } from '../bench/measure/usage.ts';
-import { portions, rotated } from '../bench/site.ts';
-import { agree, isSingle, median, percentile, ratios, summary } from '../bench/statistics.ts';
+import { rotated } from '../bench/site.ts';
+import {
+  agree,
+  isSingle,
+  median,
+  percentile,
+  perStart,
+  portions,
+  ratios,
+  summary,
+} from '../bench/statistics.ts';
 import { hello } from '../bench/workloads/hello.ts';
 import { upload1m } from '../bench/workloads/upload-1m.ts';
 
@@ -57,9 +66,17 @@ describe('rounds', () => {
   });
 
   it('agree if their median is known to 15 %, for which it takes the more of them the further they are apart', () => {
-    assert.equal(agree([9, 10, 11]), true);
-    assert.equal(agree([8, 10, 12]), false);
+    assert.equal(agree([8, 8, 10, 12, 12]), false);
     assert.equal(agree([8, 9, 10, 11, 12]), true);
+    assert.equal(agree([7, 8, 8, 8, 9, 10, 11, 12, 12, 12, 13]), false);
+    assert.equal(agree([7, 8, 9, 9, 10, 10, 10, 11, 11, 12, 13]), true);
+  });
+
+  it('agree, if there are few, where no two are further apart than 15 %', () => {
+    assert.equal(agree([0.87, 1.13]), false);
+    assert.equal(agree([1, 1.15]), true);
+    assert.equal(agree([10, 10, 10, 11.6]), false);
+    assert.equal(agree([10, 10, null, 10, 11.4]), true);
   });
 
   it('agree if one of many is out of line', () => assert.equal(agree([1, 1, 1, 1, 1, 1, 30]), true));
@@ -86,6 +103,12 @@ describe('rounds', () => {
     ]);
     assert.deepEqual(portions(5, 3), [[0, 1], [2], [3, 4]]);
     assert.deepEqual(portions(2, 3).flat(), [0, 1]);
+  });
+
+  it('of the same start come to one figure, their median, or none', () => {
+    assert.deepEqual(perStart([1, 3, null, 5, null, null], 3), [2, 5, null]);
+    assert.deepEqual(perStart([1, 3, null, 5], 1), [1, 3, null, 5]);
+    assert.deepEqual(perStart([1, 3], 4), [1, 3]);
   });
 });
 

@@ -4,9 +4,8 @@
  */
 import type { Entry, Experiment } from '../experiment.ts';
 import type { Measured, Metric, Row } from '../model.ts';
-import { agree } from '../statistics.ts';
 import type { Growth, Line } from './chart.ts';
-import { figureOf, isOurs, mainMetric } from './verdict.ts';
+import { figureOf, isOurs, isSure, mainMetric } from './verdict.ts';
 
 /** Lines over the number of each row, in ascending order. */
 export function growthOf(
@@ -25,15 +24,15 @@ export function growthOf(
       title: serverTitle(all[0]!),
       isOurs: isOurs(all[0]!.row),
       points: all
-        .map(({ entry, row }) => ({ at: over.of(entry), ...pointOf(row, metric) }))
+        .map(({ entry, row }) => ({ at: over.of(entry), ...pointOf(row, metric, measured) }))
         .sort((a, b) => a.at - b.at),
     }),
   );
   return { ...measured, metric, over: over.title, lines };
 }
 
-function pointOf(row: Row, { id, better }: Metric): Omit<Line['points'][number], 'at'> {
-  const isKnown = row.errors === 0 && agree(row.figures[id] ?? []);
+function pointOf(row: Row, { id, better }: Metric, measured: Measured): Omit<Line['points'][number], 'at'> {
+  const isKnown = row.errors === 0 && isSure(row.figures[id] ?? [], measured);
   const value = isKnown ? figureOf(row, id) : undefined;
   // What is better low, such as the cost of a request, has no limit there.
   return value === undefined ? {} : { value, isLimited: better === 'higher' && row.limitedByLoad === true };

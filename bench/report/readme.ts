@@ -4,7 +4,7 @@
  */
 import type { Measured, Metric, Results, Row } from '../model.ts';
 import { experiments as planned } from '../plan.ts';
-import { median, summary, UNSURE_LIMIT } from '../statistics.ts';
+import { FEW, median, summary, UNSURE_LIMIT } from '../statistics.ts';
 import { barChart, lineChart } from './chart.ts';
 import { type ChosenTable, charts, tables } from './chosen.ts';
 import { growthOf } from './growth.ts';
@@ -111,7 +111,7 @@ function ratiosColumn({ title, measured, metric }: Shown): Column {
 
 function figuresColumn({ title, measured, metric }: Shown): Column {
   return column(withUnit({ ...metric, title }), measured, (row) =>
-    row.errors > 0 ? errorsText(row) : figureCell(row, metric.id),
+    row.errors > 0 ? errorsText(row) : figureCell(row, metric.id, measured),
   );
 }
 
@@ -183,7 +183,9 @@ function allTables(files: ResultFiles): string {
     `Made by \`npm run generate\` from the JSON files beside it. A ratio is that of a row to the baseline in the same round,
 the median of all rounds, with their quartiles; other figures are medians, with a ≈ where the rounds disagree, and
 what was lost and sent is added up. ≥ and ≤: the load generator was the limit. There is no ratio where the rounds
-disagree, which is where the median is not known to ${100 * UNSURE_LIMIT} %, or where answers were wrong or did not come.`,
+disagree, or where answers were wrong or did not come. Rounds disagree where the median is not known to ${100 * UNSURE_LIMIT} %; up to
+${FEW} of them where two are further apart than that. If all servers were started several times, it is about the medians
+of the starts.`,
     ...Object.entries(files).flatMap(([name, results]) => [
       `## ${name}.json`,
       ...provenance([results]),

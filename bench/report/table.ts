@@ -61,13 +61,13 @@ function quartilesColumn(measured: Measured): Column {
   };
 }
 
-function figureColumns({ metrics, rows }: Measured): Column[] {
-  return metrics
-    .filter(({ id }) => rows.some((row) => figureOf(row, id) !== undefined))
+function figureColumns(measured: Measured): Column[] {
+  return measured.metrics
+    .filter(({ id }) => measured.rows.some((row) => figureOf(row, id) !== undefined))
     .map((metric) => ({
       title: withUnit(metric),
       align: 'right',
-      cell: (row) => figureCell(row, metric.id),
+      cell: (row) => figureCell(row, metric.id, measured),
     }));
 }
 

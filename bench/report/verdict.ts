@@ -3,7 +3,7 @@
  * in `statistics.ts`, how it is shown is the business of tables and charts.
  */
 import type { Measured, Metric, Row, Series } from '../model.ts';
-import { agree, isSingle, median, ratios, summary } from '../statistics.ts';
+import { agree, isSingle, median, perStart, ratios, summary } from '../statistics.ts';
 
 export interface Ratio {
   /** Of the ratios of all rounds, with the quartiles. */
@@ -48,6 +48,11 @@ export function ratiosOf(row: Row, measured: Measured, { id } = mainMetric(measu
   return ratios(row.figures[id] ?? [], baselineOf(measured)?.figures[id] ?? []);
 }
 
+/** Whether the rounds, or the starts if there were several, agree. */
+export function isSure(series: Series, { starts = 1 }: Pick<Measured, 'starts'>): boolean {
+  return agree(perStart(series, starts));
+}
+
 /** What is to be said of a metric of the row. */
 export function verdictOf(row: Row, measured: Measured, metric = mainMetric(measured)): Verdict {
   const baseline = baselineOf(measured);
@@ -58,7 +63,7 @@ export function verdictOf(row: Row, measured: Measured, metric = mainMetric(meas
   const found = summary(series);
   if (!found) return { why: '–' };
   // The baseline is 1 in any round.
-  if (row !== baseline && !agree(series))
+  if (row !== baseline && !isSure(series, measured))
     return { why: isSingle(series) ? 'one round only' : 'rounds disagree' };
   const bound = boundOf(row, baseline, metric);
   return bound === undefined ? { why: 'limited by the load' } : { ...found, bound };
@@ -103,11 +108,11 @@ export function figureOf(row: Row, metric: string): number | undefined {
 }
 
 /** `42,100`; `≈ 42,100` where the rounds disagree, and a dash for none. */
-export function figureCell(row: Row, metric: string): string {
+export function figureCell(row: Row, metric: string, measured: Measured): string {
   const figure = figureOf(row, metric);
   if (figure === undefined) return '–';
-  const isSure = COUNTS.includes(metric) || agree(row.figures[metric]!);
-  return isSure ? figureText(figure) : `≈ ${figureText(figure)}`;
+  const isExact = COUNTS.includes(metric) || isSure(row.figures[metric]!, measured);
+  return isExact ? figureText(figure) : `≈ ${figureText(figure)}`;
 }
 
 /** A figure in at most three significant digits, thousands apart: `0.0123`, `1.2`, `42,100`. */
