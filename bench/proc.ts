@@ -1,6 +1,6 @@
 /**
- * What the system tells of processes, in `/proc`: who belongs to whom, CPU time, memory, switches, sockets. A process that has
- * gone has used nothing; on systems without `/proc` there is nothing to be had, and `hasProc` says so.
+ * What the system tells of processes, in `/proc`: who belongs to whom, CPU time, memory, switches, sockets. Of a
+ * process that has gone nothing is known; on systems without `/proc` there is nothing to be had, and `hasProc` says so.
  */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
@@ -31,18 +31,15 @@ export function kin(first: readonly number[]): number[] {
   return [...found];
 }
 
-/** User and system time of all its threads so far, in microseconds; undefined if the kernel does not count it. */
+/** User and system time of all its threads so far, in microseconds; undefined if it has gone, or the kernel does not count it. */
 export function cpuTime(pid: number): number | undefined {
   // In nanoseconds, where /proc/PID/stat has hundredths of a second: a share of 1 % needs that.
-  const threads = perThread(pid, 'schedstat').map((text) => Number(text.split(' ', 1)[0]) / 1000);
-  return threads.length > 0 ? threads.reduce((sum, one) => sum + one, 0) : undefined;
+  return total(perThread(pid, 'schedstat').map((text) => Number(text.split(' ', 1)[0]) / 1000));
 }
 
-/** How often any of its threads has gone to sleep so far: about as often as one was woken. */
-export function sleeps(pid: number): number {
-  return perThread(pid, 'status')
-    .map((text) => field(text, 'voluntary_ctxt_switches') ?? 0)
-    .reduce((sum, one) => sum + one, 0);
+/** How often any of its threads has gone to sleep so far: about as often as one was woken; undefined if it has gone. */
+export function sleeps(pid: number): number | undefined {
+  return total(perThread(pid, 'status').map((text) => field(text, 'voluntary_ctxt_switches') ?? 0));
 }
 
 /** How many sockets it has open. */
@@ -51,9 +48,10 @@ export function openSockets(pid: number): number {
   return list(directory).filter((fd) => leadsTo(`${directory}/${fd}`).startsWith('socket:')).length;
 }
 
-/** Resident memory, in bytes; 0 for a process that has gone. */
-export function residentMemory(pid: number): number {
-  return (field(read(`/proc/${pid}/status`), 'VmRSS') ?? 0) * 1024;
+/** Resident memory, in bytes; undefined if it has gone. */
+export function residentMemory(pid: number): number | undefined {
+  const kibibytes = field(read(`/proc/${pid}/status`), 'VmRSS');
+  return kibibytes && kibibytes * 1024;
 }
 
 /**
@@ -92,6 +90,11 @@ function perThread(pid: number, name: string): string[] {
   return list(`/proc/${pid}/task`)
     .map((thread) => read(`/proc/${pid}/task/${thread}/${name}`))
     .filter(Boolean);
+}
+
+/** Undefined for no thread at all. */
+function total(threads: readonly number[]): number | undefined {
+  return threads.length > 0 ? threads.reduce((sum, one) => sum + one, 0) : undefined;
 }
 
 /** The number after a name and a colon. */

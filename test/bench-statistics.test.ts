@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseList } from '../bench/cpus.ts';
 import { argumentsFor, outcome, secondsTaken } from '../bench/load/h2load.ts';
-import { imbalance } from '../bench/measure/usage.ts';
+import { countUsage, imbalance } from '../bench/measure/usage.ts';
 import { rotated } from '../bench/site.ts';
 import {
   agree,
@@ -197,6 +197,32 @@ status codes: 2 2xx, 0 3xx, 0 4xx, 1 5xx
     );
     assert.ok(all.includes('--data=/b'));
     assert.equal(all.at(-1), 'http://127.0.0.1:80/upload');
+  });
+});
+
+describe('what a server uses', () => {
+  const role = 'worker' as const;
+  /** Of processes by their ids, with what each has used before, and after. */
+  const used = (before: Record<number, number>, after: Record<number, number>) => {
+    let now = before;
+    const processes = () => [{ pid: 1, role: 'arbiter' as const }, ...others()];
+    const others = () => [2, 3].filter((pid) => pid in now).map((pid) => ({ pid, role }));
+    const usage = countUsage(processes, (pid) => now[pid]);
+    now = after;
+    return usage();
+  };
+
+  it('is what all its processes have used since, those that are new included', () => {
+    assert.deepEqual(used({ 1: 10, 2: 20 }, { 1: 11, 2: 25, 3: 7 }), {
+      total: 13,
+      arbiter: 1,
+      workers: [5, 7],
+    });
+  });
+
+  it('is not known once one of them has ended, as what it had used went with it', () => {
+    assert.equal(used({ 1: 10, 2: 20 }, { 1: 11 }), undefined);
+    assert.equal(used({ 1: 10, 2: 20 }, { 2: 25 }), undefined);
   });
 });
 

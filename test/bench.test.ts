@@ -16,13 +16,16 @@ import { sharesOf } from '../bench/cpus.ts';
 import type { Experiment } from '../bench/experiment.ts';
 import { launch, untilAnswers } from '../bench/launch.ts';
 import { h2load } from '../bench/load/h2load.ts';
-import type { Results, Server } from '../bench/model.ts';
+import type { Results, Row, Running, Server } from '../bench/model.ts';
 import { plainTables } from '../bench/report/table.ts';
 import { run } from '../bench/run.ts';
 import { hello } from '../bench/workloads/hello.ts';
 import { need } from './support/need.ts';
 import { processesWith, titleOf } from './support/processes.ts';
 import { afterwards, temporaryDirectory, until } from './support/server.ts';
+
+/** What the system tells of processes is known there only. */
+const onLinux = { skip: process.platform !== 'linux' };
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -119,13 +122,12 @@ describe('npm run bench', () => {
     assert.match(absent[1]!.why, /h2load is not installed/);
   });
 
-  it('measures memory and wakeups, with those of the arbiter apart', {
-    skip: process.platform !== 'linux',
-  }, async (t) => {
+  it('measures memory and wakeups, with those of the arbiter apart', onLinux, async (t) => {
     const { measured } = await results(t, [
       ...['--only', 'memory,wakeups', '--servers', 'fasticorn,bare-fastify'],
       ...['--rounds', '1', '--seconds', '1'],
     ]);
+    for (const { rows } of measured) for (const { id, errors } of rows) assert.equal(errors, 0, id);
     const [memory, wakeups] = measured.map(({ rows }) => rows.find(({ id }) => id === 'fasticorn')!.figures);
     const { rss, arbiter, worker } = memory!;
     assert.ok(Math.abs(rss![0]! - arbiter![0]! - 2 * worker![0]!) < 1);
@@ -288,9 +290,15 @@ const experimentOf = (kind: Experiment['kind'], servers: readonly Server[]): Exp
   })),
 });
 
-async function measure(kind: Experiment['kind'], servers: readonly Server[], more: Partial<Experiment> = {}) {
+/** @param progress is told what comes next. */
+async function measure(
+  kind: Experiment['kind'],
+  servers: readonly Server[],
+  more: Partial<Experiment> = {},
+  progress: (text: string) => void = () => {},
+) {
   const experiment = { ...experimentOf(kind, servers), ...more };
-  const { measured, absent } = await run([experiment], servers, () => {});
+  const { measured, absent } = await run([experiment], servers, progress);
   const { rows } = measured[0]!;
   return { measured, rows, absent: absent.filter(({ what }) => what.startsWith('test')) };
 }
@@ -392,6 +400,46 @@ describe('a server that', () => {
       ],
     );
     assert.deepEqual(rows[1]!.figures.rate, [null]);
+  });
+
+  it('is killed at rest has no figures from then on, and an error in each round', onLinux, async () => {
+    const running: Running[] = [];
+    const mortal: Server = {
+      ...{ ...right, id: 'mortal' },
+      async start(site) {
+        running.push(await right.start(site));
+        return running[0]!;
+      },
+    };
+    const { rows, absent } = await measure('wakeups', [right, mortal], { rounds: 2 }, (text) => {
+      if (text.endsWith('round 1 of 2')) setTimeout(() => process.kill(running[0]!.processes()[0]!.pid), 50);
+    });
+    const [, { figures, errors }] = rows as [Row, Row];
+    assert.deepEqual([figures.total, figures.cpu, errors], [[null, null], [null, null], 2]);
+    assert.deepEqual(absent, [{ what: 'test: mortal', why: 'a process of it has ended' }]);
+  });
+
+  it('loses requests before its memory is read has those counted as errors', onLinux, async () => {
+    const losing = serving(
+      'losing',
+      `({ url, socket }, response) => { if (url === '/') ${good()}; else socket.destroy(); }`,
+    );
+    const { rows } = await measure('memory', [losing]);
+    assert.ok(rows[0]!.errors > 0);
+    assert.ok(rows[0]!.figures.rss![0]! > 0);
+  });
+
+  it('ends before its memory is read has no figure of it', onLinux, async () => {
+    const mortal = serving(
+      'mortal',
+      `({ url }, response) => { if (url !== '/') process.exit(); ${good()}; }`,
+    );
+    const { rows, absent } = await measure('memory', [mortal]);
+    assert.deepEqual(
+      Object.values(rows[0]!.figures).map(([figure]) => figure),
+      Array(Object.keys(rows[0]!.figures).length).fill(null),
+    );
+    assert.deepEqual(absent, [{ what: 'test: mortal', why: 'a process of it has ended' }]);
   });
 
   it(

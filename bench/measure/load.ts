@@ -10,7 +10,7 @@ import { cannotHold, holdIdle } from '../load/idle.ts';
 import { type Front, startProxy } from '../load/proxy.ts';
 import type { Endpoint, Metric, Workload } from '../model.ts';
 import { nginxVersion } from '../nginx.ts';
-import { isAlive } from '../proc.ts';
+import { cpuTime, isAlive } from '../proc.ts';
 import { newDirectory } from '../scratch.ts';
 import { emptyLogs, freePort, type Live, rotated, withLive } from '../site.ts';
 import { portions } from '../statistics.ts';
@@ -173,9 +173,9 @@ async function slice(
   { bench, proxy }: { bench: Bench; proxy: Launched | undefined },
 ) {
   emptyLogs(site);
-  const used = countUsage(running.processes);
+  const used = countUsage(running.processes, cpuTime);
   const proxies = () => (proxy ? [proxy.pid, ...proxy.descendants()] : []);
-  const usedByProxy = countUsage(() => proxies().map((pid) => ({ pid, role: 'worker' })));
+  const usedByProxy = countUsage(() => proxies().map((pid) => ({ pid, role: 'worker' })), cpuTime);
   const { connections, rate } = entry;
   const begin = performance.now();
   const outcome = await h2load({

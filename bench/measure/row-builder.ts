@@ -2,6 +2,9 @@
 import type { Metric, Row } from '../model.ts';
 import { type Live, titleOf } from '../site.ts';
 
+/** Why there is no figure that every process of a server has a part in. */
+export const HAS_ENDED = 'a process of it has ended';
+
 export class RowBuilder {
   readonly #live: Pick<Live, 'entry' | 'server'>;
   readonly #figures: Record<string, (number | null)[]>;

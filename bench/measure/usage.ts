@@ -1,8 +1,7 @@
-/** The CPU time that processes use between two moments, by their role. */
+/** What processes use between two moments, by their role: CPU time, or something else that is counted for each. */
 import type { Running } from '../model.ts';
-import { cpuTime } from '../proc.ts';
 
-/** In microseconds. */
+/** In the unit of what is counted. */
 export interface Usage {
   /** Of all processes. */
   total: number;
@@ -12,18 +11,28 @@ export interface Usage {
   workers: readonly number[];
 }
 
-/** Begins to count; the function that it returns tells what was used since, or undefined if the system does not. */
-export function countUsage(processes: Running['processes']): () => Usage | undefined {
-  const before = new Map(processes().map(({ pid }) => [pid, cpuTime(pid)]));
+/**
+ * Begins to count.
+ *
+ * @param soFar what a process has used of it; undefined if that is not known.
+ * @returns what was used since; undefined if the system does not tell, or a process has ended: what it had used went with it.
+ */
+export function countUsage(
+  processes: Running['processes'],
+  soFar: (pid: number) => number | undefined,
+): () => Usage | undefined {
+  const before = new Map(processes().map(({ pid }) => [pid, soFar(pid)]));
   return () => {
-    const used = processes().map(({ pid, role }) => {
-      const now = cpuTime(pid);
-      return { role, isKnown: now !== undefined, time: (now ?? 0) - (before.get(pid) ?? 0) };
-    });
-    if (!used.some(({ isKnown }) => isKnown)) return undefined;
-    const timesOf = (wanted: 'arbiter' | 'worker') =>
-      used.filter(({ role }) => role === wanted).map(({ time }) => time);
-    const [arbiters, workers] = [timesOf('arbiter'), timesOf('worker')];
+    const now = processes().map(({ pid, role }) => ({ pid, role, count: soFar(pid) }));
+    const here = new Set(now.map(({ pid }) => pid));
+    if (![...before.keys()].every((pid) => here.has(pid))) return undefined;
+    const used = now.flatMap(({ pid, role, count }) =>
+      count === undefined ? [] : [{ role, count: count - (before.get(pid) ?? 0) }],
+    );
+    if (used.length < now.length) return undefined;
+    const countsOf = (wanted: 'arbiter' | 'worker') =>
+      used.filter(({ role }) => role === wanted).map(({ count }) => count);
+    const [arbiters, workers] = [countsOf('arbiter'), countsOf('worker')];
     return {
       total: sum(arbiters) + sum(workers),
       arbiter: arbiters.length > 0 ? sum(arbiters) : undefined,

@@ -1,10 +1,10 @@
 /** What servers do while nobody asks anything of them: how often they are woken, and the CPU time that this takes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Measurement } from '../experiment.ts';
-import type { Metric, Running } from '../model.ts';
-import { hasProc, sleeps } from '../proc.ts';
+import type { Metric } from '../model.ts';
+import { cpuTime, hasProc, sleeps } from '../proc.ts';
 import { withLive } from '../site.ts';
-import { RowBuilder } from './row-builder.ts';
+import { HAS_ENDED, RowBuilder } from './row-builder.ts';
 import { countUsage } from './usage.ts';
 
 /** How long servers are left alone after their start, in seconds: V8 tidies up for a while. */
@@ -27,31 +27,27 @@ export const wakeups: Measurement = {
       const rows = live.map((one) => new RowBuilder(one, metrics));
       for (let round = 0; round < experiment.rounds; round++) {
         bench.progress(`round ${round + 1} of ${experiment.rounds}`);
-        const before = live.map(({ running }) => ({
-          sleeps: sleepsOf(running),
-          used: countUsage(running.processes),
+        const used = live.map(({ running }) => ({
+          sleeps: countUsage(running.processes, sleeps),
+          time: countUsage(running.processes, cpuTime),
         }));
         const begin = performance.now();
         await sleep(experiment.seconds * 1000);
         const seconds = (performance.now() - begin) / 1000;
-        for (const [index, { running }] of live.entries()) {
-          const [now, then] = [sleepsOf(running), before[index]!];
-          const usage = then.used();
+        for (const [index, { entry }] of live.entries()) {
+          const [woken, time] = [used[index]!.sleeps(), used[index]!.time()];
+          if (woken === undefined) {
+            rows[index]!.miss();
+            bench.absent(`${experiment.id}: ${entry.id}`, HAS_ENDED);
+            continue;
+          }
           rows[index]!.add({
-            total: (now.total - then.sleeps.total) / seconds,
-            arbiter: now.arbiter === undefined ? null : (now.arbiter - (then.sleeps.arbiter ?? 0)) / seconds,
-            cpu: usage && (usage.total / 1000 / seconds) * 60,
+            total: woken.total / seconds,
+            arbiter: woken.arbiter && woken.arbiter / seconds,
+            cpu: time && (time.total / 1000 / seconds) * 60,
           });
         }
       }
       return rows.map((row) => row.row());
     }),
 };
-
-/** So far. */
-function sleepsOf(running: Running): { total: number; arbiter: number | undefined } {
-  const counts = running.processes().map(({ pid, role }) => ({ role, count: sleeps(pid) }));
-  const arbiters = counts.filter(({ role }) => role === 'arbiter');
-  const sum = (of: typeof counts) => of.reduce((total, { count }) => total + count, 0);
-  return { total: sum(counts), arbiter: arbiters.length > 0 ? sum(arbiters) : undefined };
-}
