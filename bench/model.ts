@@ -95,7 +95,10 @@ export interface Row {
   note?: string;
   /** By the id of the metric. */
   figures: Record<string, Series>;
-  /** Answers that were wrong or did not come, in all rounds; whoever has any gets no ratio. */
+  /**
+   * Answers that were wrong or did not come, in all rounds, but for those that are a figure, `lost`; whoever has any of
+   * either gets no ratio.
+   */
   errors: number;
   /** Whether the load generator, and not the server, was the limit in most rounds: then it is at least so fast. */
   limitedByLoad?: boolean;

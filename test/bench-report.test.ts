@@ -84,6 +84,14 @@ describe('the ratio', () => {
     assert.equal(ratio(row('other', [100, 200, 100]), { ...bare, errors: 12 }), 'errors in the baseline');
   });
 
+  it('is not there where requests were lost, in whatever round', () => {
+    const losing = (id: string, lost: Series) => row(id, [], { figures: { rate: [100, 200, 100], lost } });
+    assert.equal(ratio(losing('other', [0, 0, 1])), '1 request lost');
+    assert.equal(ratio(losing('other', [3, 0, 9])), '12 requests lost');
+    assert.equal(ratio(losing('other', [0, 0, 0])), '1.00');
+    assert.equal(ratio(losing('other', [0, 0, 0]), losing('bare', [0, 1, 0])), 'errors in the baseline');
+  });
+
   it('is a bound where the load generator was the limit, and nothing if it was that of both', () => {
     const [limited, limitedBare] = [{ limitedByLoad: true }, { ...bare, limitedByLoad: true }];
     assert.equal(ratio(row('other', [120, 240, 120], limited)), '≥ 1.20');

@@ -29,9 +29,10 @@ export function baselineTitle(measured: Measured): string {
 }
 
 /** `1 error`, `12 errors` */
-export function errorsText({ errors }: Row): string {
-  return errors === 1 ? '1 error' : `${errors.toLocaleString('en-US')} errors`;
-}
+export const errorsText = ({ errors }: Row): string => counted(errors, 'error');
+
+const counted = (count: number, what: string) =>
+  `${count.toLocaleString('en-US')} ${what}${count === 1 ? '' : 's'}`;
 
 /** Whether a row is of this server, or of a variant of it. */
 export const isOurs = ({ id }: Row): boolean => /^fasticorn(-|$)/.test(id);
@@ -48,6 +49,13 @@ export function ratiosOf(row: Row, measured: Measured, { id } = mainMetric(measu
   return ratios(row.figures[id] ?? [], baselineOf(measured)?.figures[id] ?? []);
 }
 
+/** `12 errors`, or `3 requests lost` of those that are counted as a figure; undefined if all was well. */
+function failuresOf(row: Row): string | undefined {
+  if (row.errors > 0) return errorsText(row);
+  const lost = figureOf(row, 'lost') ?? 0;
+  return lost > 0 ? `${counted(lost, 'request')} lost` : undefined;
+}
+
 /** Whether the rounds, or the starts if there were several, agree. */
 export function isSure(series: Series, { starts = 1 }: Pick<Measured, 'starts'>): boolean {
   return agree(perStart(series, starts));
@@ -56,9 +64,10 @@ export function isSure(series: Series, { starts = 1 }: Pick<Measured, 'starts'>)
 /** What is to be said of a metric of the row. */
 export function verdictOf(row: Row, measured: Measured, metric = mainMetric(measured)): Verdict {
   const baseline = baselineOf(measured);
-  if (row.errors > 0) return { why: errorsText(row) };
+  const failed = failuresOf(row);
+  if (failed) return { why: failed };
   if (!baseline) return { why: 'no baseline' };
-  if (baseline.errors > 0) return { why: 'errors in the baseline' };
+  if (failuresOf(baseline)) return { why: 'errors in the baseline' };
   const series = ratiosOf(row, measured, metric);
   const found = summary(series);
   if (!found) return { why: '–' };
