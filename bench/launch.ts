@@ -25,8 +25,6 @@ export interface LaunchOptions {
   cwd?: string;
   /** Added to the environment of the benchmark. */
   env?: Record<string, string>;
-  /** Descriptors that it finds as 3, 4, and so on. */
-  fds?: readonly number[];
   /** The file that its standard output and error are appended to. */
   log: string;
 }
@@ -60,7 +58,7 @@ export function launch(command: string, args: readonly string[], options: Launch
     const child = spawn(program!, rest, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
-      stdio: ['ignore', log, log, ...(options.fds ?? [])],
+      stdio: ['ignore', log, log],
       detached: true,
     });
     return new Process(child, options.log);
