@@ -16,6 +16,11 @@ export interface Options {
   help: boolean;
 }
 
+/** In seconds: the load generator has to start in that time. */
+const SHORTEST = 0.1;
+/** Of rounds, and of seconds. */
+const MOST = 999;
+
 /** What there is. */
 export interface Known {
   experiments: readonly string[];
@@ -46,10 +51,10 @@ export function parse(args: readonly string[], known: Known): Options {
     full: flags.full ?? false,
     list: flags.list ?? false,
     help: flags.help ?? false,
-    ...(only === undefined ? {} : { only: idsOf('experiment', only, known.experiments) }),
-    ...(servers === undefined ? {} : { servers: idsOf('server', servers, known.servers) }),
-    ...(rounds === undefined ? {} : { rounds: numberOf('rounds', rounds, { isWhole: true }) }),
-    ...(seconds === undefined ? {} : { seconds: numberOf('seconds', seconds) }),
+    ...(only === undefined ? {} : { only: idsOf('only', 'experiment', only, known.experiments) }),
+    ...(servers === undefined ? {} : { servers: idsOf('servers', 'server', servers, known.servers) }),
+    ...(rounds === undefined ? {} : { rounds: numberOf('rounds', rounds, { least: 1, isWhole: true }) }),
+    ...(seconds === undefined ? {} : { seconds: numberOf('seconds', seconds, { least: SHORTEST }) }),
     ...(output === undefined ? {} : { output }),
   };
 }
@@ -75,19 +80,26 @@ function values(args: readonly string[]) {
   }
 }
 
-function idsOf(what: string, text: string, known: readonly string[]): string[] {
+function idsOf(option: string, what: string, text: string, known: readonly string[]): string[] {
   const ids = text.split(',').filter(Boolean);
+  const there = `There are: ${known.join(', ')}`;
+  if (ids.length === 0) throw new UsageError(`--${option} "${text}" names no ${what}. ${there}`);
   const unknown = ids.find((id) => !known.includes(id));
-  if (unknown !== undefined) {
-    throw new UsageError(`There is no ${what} "${unknown}". There are: ${known.join(', ')}`);
-  }
+  if (unknown !== undefined) throw new UsageError(`There is no ${what} "${unknown}". ${there}`);
   return ids;
 }
 
-function numberOf(option: string, text: string, { isWhole = false } = {}): number {
+function numberOf(option: string, text: string, { least, isWhole = false }: Range): number {
   const number = Number(text);
-  const isRight = number > 0 && number < 1000 && (!isWhole || Number.isInteger(number));
-  if (!isRight)
-    throw new UsageError(`--${option} is ${isWhole ? 'a whole number' : 'a number'} above 0, not "${text}"`);
+  const isRight = number >= least && number <= MOST && (!isWhole || Number.isInteger(number));
+  if (!isRight) {
+    const kind = isWhole ? 'a whole number' : 'a number';
+    throw new UsageError(`--${option} is ${kind} from ${least} to ${MOST}, not "${text}"`);
+  }
   return number;
+}
+
+interface Range {
+  least: number;
+  isWhole?: boolean;
 }

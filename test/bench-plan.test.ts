@@ -111,8 +111,12 @@ describe('the command line', () => {
     [['hello'], "Unexpected argument 'hello'"],
     [['--only', 'helo'], /^There is no experiment "helo"\. There are: hello, /],
     [['--servers', 'apache'], /^There is no server "apache"\. There are: fasticorn, /],
-    [['--rounds', '1.5'], '--rounds is a whole number above 0, not "1.5"'],
-    [['--seconds', '-'], '--seconds is a number above 0, not "-"'],
+    [['--only', ','], '--only "," names no experiment. There are: hello, '],
+    [['--servers', ''], '--servers "" names no server. There are: fasticorn, '],
+    [['--rounds', '1.5'], '--rounds is a whole number from 1 to 999, not "1.5"'],
+    [['--rounds', '1000'], '--rounds is a whole number from 1 to 999, not "1000"'],
+    [['--seconds', '-'], '--seconds is a number from 0.1 to 999, not "-"'],
+    [['--seconds', '0.0001'], '--seconds is a number from 0.1 to 999, not "0.0001"'],
   ] as const) {
     it(`refuses ${args.join(' ')}`, () => {
       assert.throws(
