@@ -19,7 +19,7 @@ import { dirname } from 'node:path';
  * @throws Error if it cannot be written.
  */
 export function placeFor(file: string): (text: string) => void {
-  mkdirSync(dirname(file), { recursive: true });
+  makeDirectory(dirname(file));
   const isThere = existsSync(file);
   if (isThere && !statSync(file).isFile()) throw new Error('it is no regular file');
   if (isThere) accessSync(file, constants.W_OK);
@@ -32,4 +32,11 @@ export function placeFor(file: string): (text: string) => void {
     writeFileSync(partial, text);
     renameSync(partial, target);
   };
+}
+
+/** One by one: `recursive` tries for ever where a directory is there in which none can be made, such as /proc. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  mkdirSync(path);
 }

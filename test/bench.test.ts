@@ -148,6 +148,20 @@ describe('npm run bench', () => {
     assert.equal(said.stdout, '');
   });
 
+  it(
+    'says in one line that its output cannot be written, before anything is measured',
+    onLinux,
+    async (t) => {
+      const directory = temporaryDirectory(t);
+      for (const output of ['/proc/nowhere/results.json', directory]) {
+        const { child, said } = start(t, ['--only', 'startup', '--output', output]);
+        await until(() => child.exitCode !== null, 'its end');
+        assert.equal(child.exitCode, 1);
+        assert.match(said.stderr, /^--output \S+ cannot be written: .*\n$/);
+      }
+    },
+  );
+
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
