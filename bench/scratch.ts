@@ -1,4 +1,7 @@
-/** Directories of the benchmark, all in one below the system's for temporary files; gone with it, however it ends. */
+/**
+ * Directories of the benchmark, all in one below the system's for temporary files; gone with it when it ends, fails or is
+ * interrupted. One that is killed by SIGKILL leaves them, as it leaves its servers.
+ */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
