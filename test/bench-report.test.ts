@@ -54,15 +54,20 @@ const ratio = (one: Row, baseline = bare, facts: Partial<Measured> = {}) => cell
 
 describe('the ratio', () => {
   it('is the median of the ratios within each round, so that slow rounds of the machine do not count', () => {
-    assert.deepEqual(cells(row('other', [120, 246, 126])).slice(0, 2), ['1.23', '1.21–1.25']);
+    assert.equal(ratio(row('other', [120, 246, 126])), '1.23 (1.21–1.25)');
+  });
+
+  it('has its quartiles, unless they are no other in the precision that is shown', () => {
+    assert.equal(ratio(row('other', [120, 240.2, 120.3])), '1.20');
+    assert.equal(ratio(row('other', [120, 246, 126], { limitedByLoad: true })), '≥ 1.23 (1.21–1.25)');
   });
 
   it('is one for the baseline', () => {
-    assert.deepEqual(cellsOf(measured([bare])).slice(0, 2), ['1.00', 'baseline']);
+    assert.equal(cellsOf(measured([bare]))[0], '1.00');
   });
 
   it('is not there where the rounds disagree', () => {
-    assert.deepEqual(cells(row('other', [50, 200, 200])).slice(0, 2), ['rounds disagree', '']);
+    assert.equal(ratio(row('other', [50, 200, 200])), 'rounds disagree');
   });
 
   it('is not there where several starts disagree, however near their own rounds are to each other', () => {
@@ -70,12 +75,12 @@ describe('the ratio', () => {
       row('bare', Array(8).fill(100)),
       row('other', [90, 90, 90, 90, 90, 110, 110, 110]),
     ];
-    assert.equal(ratio(twice, steady), '0.90');
+    assert.equal(ratio(twice, steady), '0.90 (0.90–1.10)');
     assert.equal(ratio(twice, steady, { starts: 2 }), 'rounds disagree');
   });
 
   it('is not there of a single round', () => {
-    assert.deepEqual(cells(row('other', [120, null, null])).slice(0, 2), ['one round only', '']);
+    assert.equal(ratio(row('other', [120, null, null])), 'one round only');
   });
 
   it('is not there where answers were wrong: how many is', () => {
@@ -133,7 +138,14 @@ describe('a table', () => {
   );
 
   it('says where the rounds of a figure disagree', () => {
-    assert.deepEqual(cells(row('other', [50, 200, 200])).slice(2), ['≈ 200', '1.23']);
+    assert.deepEqual(cells(row('other', [50, 200, 200])).slice(1), ['≈ 200', '1.23']);
+  });
+
+  it('has the quartiles of p99, as that differs from round to round', () => {
+    const tail = (p99: Series) => cells(row('other', [], { figures: { p99 } })).at(-1);
+    assert.equal(tail([10, 10.5, 11]), '10.5 (10.3–10.8)');
+    assert.equal(tail([10, 20, 30]), '≈ 20 (15–25)');
+    assert.equal(tail([10, 10, 10]), '10');
   });
 
   it('adds up what was lost, as a median would hide it', () => {
@@ -147,11 +159,11 @@ describe('a table', () => {
     assert.equal(
       markdownTable(table),
       `\
-|  | Ratio | Quartiles | Requests per second, requests/s | p99, ms | Note |
-| --- | --: | --: | --: | --: | --- |
-| bare | 1.00 | baseline | ≈ 100 | 1.23 |  |
-| **fasticorn** | **123** | **123–123** | **≈ 18,500** | **1.23** | **no access log** |
-| a\\|b &lt;c> | – |  | – | – |  |`,
+|  | Ratio | Requests per second, requests/s | p99, ms | Note |
+| --- | --: | --: | --: | --- |
+| bare | 1.00 | ≈ 100 | 1.23 |  |
+| **fasticorn** | **123** | **≈ 18,500** | **1.23** | **no access log** |
+| a\\|b &lt;c> | – | – | – |  |`,
     );
   });
 
@@ -159,17 +171,17 @@ describe('a table', () => {
     assert.equal(
       plainTable(table),
       `\
-           Ratio  Quartiles  Requests per second, requests/s  p99, ms  Note
-bare        1.00   baseline                            ≈ 100     1.23
-fasticorn    123    123–123                         ≈ 18,500     1.23  no access log
-a|b <c>        –                                           –        –`,
+           Ratio  Requests per second, requests/s  p99, ms  Note
+bare        1.00                            ≈ 100     1.23
+fasticorn    123                         ≈ 18,500     1.23  no access log
+a|b <c>        –                                –        –`,
     );
   });
 
   it('has no column of a metric without figures, nor one of notes without notes', () => {
     const throughput = { figures: { rate: [1, 1, 1] } };
     const titles = tableOf(measured([row('bare', [], throughput)])).columns.map(({ title }) => title);
-    assert.deepEqual(titles, ['', 'Ratio', 'Quartiles', 'Requests per second, requests/s']);
+    assert.deepEqual(titles, ['', 'Ratio', 'Requests per second, requests/s']);
   });
 
   const units: [title: string, unit: string, head: string][] = [
@@ -184,6 +196,11 @@ a|b <c>        –                                           –        –`,
     });
   }
 
+  it('has the quartiles on a terminal, too', () => {
+    const text = plainTables(results({ measured: [measured([bare, row('other', [120, 246, 126])])] }));
+    assert.match(text, /^other +1\.23 \(1\.21–1\.25\) /m);
+  });
+
   it('comes with its setting, what the ratio is of, and notes below it on a terminal', () => {
     const noted = row('fasticorn', [150, 300, 150], { note: 'no access log' });
     const absent = [{ what: 'pm2', why: 'not installed' }];
@@ -191,7 +208,7 @@ a|b <c>        –                                           –        –`,
     assert.match(text, /^GET \/\n2 workers\n/);
     assert.match(
       text,
-      /requests per second in each round relative to bare; higher is better; median of 3 rounds/,
+      /requests per second in each round relative to bare; higher is better; median of 3 rounds, with the quartiles\n/,
     );
     assert.match(text, /\n {2}fasticorn: no access log\n/);
     assert.match(text, /\n\nNot measured:\n {2}pm2: not installed$/);
@@ -397,6 +414,12 @@ Hello world, requests per second in each round relative to bare; higher is bette
 `),
       text,
     );
+  });
+
+  it('has the quartiles of ratios, and says what they are', () => {
+    const text = readmePart({ full: results({ measured: [measured([bare, row('a', [120, 246, 126])])] }) });
+    assert.match(text, /^\| a \| 1\.23 \(1\.21–1\.25\) \|$/m);
+    assert.match(text, /In parentheses: the quartiles/);
   });
 
   it('has ratios of another metric in a table of their own', () => {

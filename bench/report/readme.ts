@@ -41,7 +41,7 @@ export function readmePart(files: ResultFiles): string {
     ...(notes.length > 0 ? [notes.map((note) => `- ${note}`).join('\n')] : []),
     ...pictures.map((one) => picture(one, `${RESULTS}/`)),
     ...provenance(Object.values(files)),
-    `[All tables](${RESULTS}/tables.md), with latencies and CPU, say also what ≥, ≤ and ≈ are. Limited by the load: it and the baseline kept the load generator busy, and neither came to its own limit; – was not measured.`,
+    `[All tables](${RESULTS}/tables.md), with latencies and CPU, say also what ≥, ≤ and ≈ are. In parentheses: the quartiles of all rounds. Limited by the load: it and the baseline kept the load generator busy, and neither came to its own limit; – was not measured.`,
   ].join('\n\n');
 }
 
@@ -181,11 +181,11 @@ function allTables(files: ResultFiles): string {
   return [
     '# Everything that was measured',
     `Made by \`npm run generate\` from the JSON files beside it. A ratio is that of a row to the baseline in the same round,
-the median of all rounds, with their quartiles; other figures are medians, with a ≈ where the rounds disagree, and
-what was lost and sent is added up. ≥ and ≤: the load generator was the limit. There is no ratio where the rounds
-disagree, or where answers were wrong or did not come. Rounds disagree where the median is not known to ${100 * UNSURE_LIMIT} %; up to
-${FEW} of them where two are further apart than that. If all servers were started several times, it is about the medians
-of the starts.`,
+the median of all rounds, with their quartiles in parentheses unless those are the same; other figures are medians, p99
+with quartiles as well, with a ≈ where the rounds disagree, and what was lost and sent is added up. ≥ and ≤: the load
+generator was the limit. There is no ratio where the rounds disagree, or where answers were wrong or did not come. Rounds
+disagree where the median is not known to ${100 * UNSURE_LIMIT} %; up to ${FEW} of them where two are further apart than that. If all
+servers were started several times, it is about the medians of the starts.`,
     ...Object.entries(files).flatMap(([name, results]) => [
       `## ${name}.json`,
       ...provenance([results]),

@@ -2,17 +2,7 @@
  * What was measured as tables, in Markdown and for a terminal. Pure; what may be said of a row is in `verdict.ts`.
  */
 import type { Measured, Metric, Results, Row } from '../model.ts';
-import {
-  baselineTitle,
-  figureCell,
-  figureOf,
-  isOurs,
-  isRatio,
-  mainMetric,
-  quartilesText,
-  ratioCell,
-  verdictOf,
-} from './verdict.ts';
+import { baselineTitle, figureCell, figureOf, isOurs, mainMetric, ratioCell } from './verdict.ts';
 
 export interface Column {
   title: string;
@@ -37,7 +27,6 @@ export function tableOf(measured: Measured): Table {
     columns: [
       nameColumn,
       ratioColumn(measured),
-      quartilesColumn(measured),
       ...figureColumns(measured),
       ...(rows.some(({ note }) => note) ? [notes] : []),
     ],
@@ -47,18 +36,6 @@ export function tableOf(measured: Measured): Table {
 
 function ratioColumn(measured: Measured): Column {
   return { title: 'Ratio', align: 'right', cell: (row) => ratioCell(row, measured) };
-}
-
-function quartilesColumn(measured: Measured): Column {
-  return {
-    title: 'Quartiles',
-    align: 'right',
-    cell: (row) => {
-      const verdict = verdictOf(row, measured);
-      if (!isRatio(verdict)) return '';
-      return row.id === measured.baseline ? 'baseline' : quartilesText(verdict);
-    },
-  };
 }
 
 function figureColumns(measured: Measured): Column[] {
@@ -82,13 +59,13 @@ export function withUnit({ title, unit }: Metric): string {
   return unit && !saysIt ? `${title}, ${unit}` : title;
 }
 
-/** `Ratio: requests/s in each round relative to bare Fastify; higher is better; median of 9 rounds` */
+/** `Ratio: requests/s in each round relative to bare Fastify; higher is better; median of 9 rounds, with the quartiles` */
 export function aboutRatio(measured: Measured): string {
   const rounds = Math.max(
     0,
     ...measured.rows.flatMap(({ figures }) => Object.values(figures).map((one) => one.length)),
   );
-  return `Ratio: ${aboutRatiosOf(mainMetric(measured), measured)}; median of ${rounds} rounds`;
+  return `Ratio: ${aboutRatiosOf(mainMetric(measured), measured)}; median of ${rounds} rounds, with the quartiles`;
 }
 
 /** What ratios are of: `requests/s in each round relative to bare Fastify; higher is better` */
@@ -134,7 +111,7 @@ export function plainTable({ columns, rows }: Table): string {
     .join('\n');
 }
 
-/** Everything that was measured, and what was not, for a terminal: without quartiles, and with notes below. */
+/** Everything that was measured, and what was not, for a terminal, with notes below. */
 export function plainTables({ measured, absent }: Results): string {
   const tables = measured.map((one) => {
     const columns = [nameColumn, ratioColumn(one), ...figureColumns(one)];

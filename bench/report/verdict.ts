@@ -85,10 +85,10 @@ function boundOf(row: Row, baseline: Row, { better }: Metric): Ratio['bound'] | 
   return baseline.limitedByLoad ? '≤ ' : '';
 }
 
-/** The ratio, or why there is none. */
+/** `≥ 1.07 (1.01–1.20)`, the ratio with its quartiles, or why there is none. */
 export function ratioCell(row: Row, measured: Measured, metric = mainMetric(measured)): string {
   const verdict = verdictOf(row, measured, metric);
-  return isRatio(verdict) ? ratioText(verdict) : verdict.why;
+  return isRatio(verdict) ? verdict.bound + withQuartiles(verdict, twoDecimals) : verdict.why;
 }
 
 /** A ratio in two or three significant digits: `1.23`, `12.3`, `0.012`. */
@@ -96,9 +96,13 @@ export function ratioText({ median, bound }: Ratio): string {
   return bound + twoDecimals(median);
 }
 
-/** `1.20–1.26` */
-export function quartilesText({ low, high }: Ratio): string {
-  return `${twoDecimals(low)}–${twoDecimals(high)}`;
+/** Without the quartiles where they are no other than the median in the precision that is shown. */
+function withQuartiles(
+  { median, low, high }: Pick<Ratio, 'median' | 'low' | 'high'>,
+  text: (figure: number) => string,
+): string {
+  const [middle, lower, upper] = [text(median), text(low), text(high)];
+  return lower === middle && upper === middle ? middle : `${middle} (${lower}–${upper})`;
 }
 
 function twoDecimals(ratio: number): string {
@@ -108,6 +112,8 @@ function twoDecimals(ratio: number): string {
 
 /** What happened in each round and is added up: a median would hide it. */
 const COUNTS = ['lost', 'sent'];
+/** What differs so much from round to round that a median alone says little. */
+const TAILS = ['p99'];
 
 /** The median of a row's figures, or the sum of counts; undefined without any. */
 export function figureOf(row: Row, metric: string): number | undefined {
@@ -116,12 +122,13 @@ export function figureOf(row: Row, metric: string): number | undefined {
   return COUNTS.includes(metric) ? figures.reduce((sum, one) => sum + one, 0) : median(figures);
 }
 
-/** `42,100`; `≈ 42,100` where the rounds disagree, and a dash for none. */
+/** `42,100`, of a tail `42,100 (40,200–47,300)`; `≈ 42,100` where the rounds disagree, and a dash for none. */
 export function figureCell(row: Row, metric: string, measured: Measured): string {
   const figure = figureOf(row, metric);
   if (figure === undefined) return '–';
-  const isExact = COUNTS.includes(metric) || isSure(row.figures[metric]!, measured);
-  return isExact ? figureText(figure) : `≈ ${figureText(figure)}`;
+  const series = row.figures[metric]!;
+  const text = TAILS.includes(metric) ? withQuartiles(summary(series)!, figureText) : figureText(figure);
+  return COUNTS.includes(metric) || isSure(series, measured) ? text : `≈ ${text}`;
 }
 
 /** A figure in at most three significant digits, thousands apart: `0.0123`, `1.2`, `42,100`. */
