@@ -518,6 +518,15 @@ Measured on Some CPU, 4 CPUs, 8 GiB, Linux 6.1, with node 24.1.0:
     ])
       assert.match(readmePart(files), /\*\*3\.00\*\*/);
   });
+
+  it('takes an earlier one where the rounds of the last one disagree about the baseline', () => {
+    const of = (date: string, base: number[], ours: number[]) =>
+      results({ date, measured: [measured([row('bare', base), row('fasticorn', ours)])] });
+    const sure = of('2025-05-06T07:08:09Z', [100, 101, 100], [150, 151.5, 150]);
+    const unsure = of('2025-06-06T07:08:09Z', [100, 200, 100], [300, 600, 300]);
+    assert.match(readmePart({ sure, unsure }), /\*\*1\.50\*\*/);
+    assert.match(readmePart({ unsure }), /\*\*3\.00\*\*/);
+  });
 });
 
 /** Every element is closed in order, and no character of markup is left in texts. */

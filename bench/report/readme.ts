@@ -19,7 +19,7 @@ import {
   tableOf,
   withUnit,
 } from './table.ts';
-import { errorsText, figureCell, ratioCell, ratiosOf } from './verdict.ts';
+import { baselineOf, errorsText, figureCell, isSure, mainMetric, ratioCell, ratiosOf } from './verdict.ts';
 
 /** Results by the name of their file, such as `full` for `full.json`. */
 export type ResultFiles = Readonly<Record<string, Results>>;
@@ -34,7 +34,8 @@ export function readmePart(files: ResultFiles): string {
   const pictures = charts
     .filter(({ inReadme }) => inReadme)
     .flatMap(({ experiment }) => found.get(experiment) ?? []);
-  const summaries = tables.flatMap((table) => summaryOf(table, found));
+  const ratios = comparable(files);
+  const summaries = tables.flatMap((table) => summaryOf(table, table.ratiosOf ? ratios : found));
   const notes = notesOf(summaries.flatMap(({ table }) => table.rows));
   return [
     ...summaries.flatMap(({ about, table }) => [about, markdownTable(table)]),
@@ -61,8 +62,28 @@ export function resultFiles(files: ResultFiles): Record<string, string> {
 
 /** By id; of those in several files the one that was measured last. */
 function experiments(files: ResultFiles): Map<string, Measured> {
-  const inTime = Object.values(files).sort((a, b) => a.date.localeCompare(b.date));
-  return new Map(inTime.flatMap(({ measured }) => measured.map((one) => [one.id, one] as const)));
+  return new Map(inTime(files).map((one) => [one.id, one]));
+}
+
+/**
+ * The same for ratios: not the last one if the rounds of its baseline disagree, and those of an earlier one do not, as what
+ * others are relative to it would say nothing.
+ */
+function comparable(files: ResultFiles): Map<string, Measured> {
+  const all = inTime(files);
+  const byTrust = [...all.filter((one) => !hasSureBaseline(one)), ...all.filter(hasSureBaseline)];
+  return new Map(byTrust.map((one) => [one.id, one]));
+}
+
+function inTime(files: ResultFiles): Measured[] {
+  return Object.values(files)
+    .sort((a, b) => a.date.localeCompare(b.date))
+    .flatMap(({ measured }) => measured);
+}
+
+function hasSureBaseline(measured: Measured): boolean {
+  const figures = baselineOf(measured)?.figures[mainMetric(measured).id];
+  return figures !== undefined && isSure(figures, measured);
 }
 
 const picture = ({ id, title }: Measured, folder = '') => `![${title}](${folder}${id}.svg)`;
