@@ -615,12 +615,12 @@ describe('a mistake is told in one line:', () => {
     [
       ['-b', 'unix:/a', '--bind='],
       {},
-      '--bind: "unix:/a," is not valid: expected unix:/path/to.sock or HOST:PORT between commas, got "" there',
+      '--bind: "unix:/a," is not valid: expected unix:/path/to.sock or HOST:PORT (got "" between commas)',
     ],
     [
       ['-b', 'unix:/a,b'],
       {},
-      '-b: "unix:/a,b" is not valid: expected unix:/path/to.sock or HOST:PORT between commas, got "b" there',
+      '-b: "unix:/a,b" is not valid: expected unix:/path/to.sock or HOST:PORT (got "b" between commas)',
     ],
     [
       ['-b', ':80', '-b', '0.0.0.0:80'],

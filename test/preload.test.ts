@@ -118,7 +118,10 @@ describe('--import and --require', () => {
       args: ['--require', 'only-import/register'],
       says: /^fasticorn: --require: "only-import\/register" is not valid: expected a module .*\n$/,
     },
-    'a data: URL': { args: ['--import', 'data:text/javascript,1'], says: /use --node-options\n$/ },
+    'a data: URL': {
+      args: ['--import', 'data:text/javascript,1'],
+      says: /use --node-options \(got "data:text\/javascript" between commas\)\n$/,
+    },
   };
   for (const [what, { args, env, says }] of Object.entries(wrong)) {
     it(`refuse ${what} before anything starts`, async (t) => {

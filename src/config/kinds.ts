@@ -386,7 +386,7 @@ export const list = <T>(item: Kind<T>, mayBeEmpty = false): Kind<T[]> => {
       try {
         return item.parse(text);
       } catch (error) {
-        const which = texts.length > 1 ? ` between commas, got ${JSON.stringify(text)} there` : '';
+        const which = texts.length > 1 ? ` (got ${JSON.stringify(text)} between commas)` : '';
         throw new Error(`${(error as Error).message}${which}`);
       }
     });
