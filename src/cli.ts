@@ -127,7 +127,9 @@ async function serve(loaded: Loaded & { app: string }): Promise<number> {
   await office.examine();
   early.hold();
   const events = pathEvents(logger);
-  const inherited = inheritListeners(before?.heirlooms ?? [], config, events);
+  const onKept = (path: string, reason: string) =>
+    logger.error(`${path} has the mode and the owner of before, as they cannot be changed: ${reason}`);
+  const inherited = inheritListeners(before?.heirlooms ?? [], config, events, onKept);
   const listeners = await openListeners(config, events, [...inherited, ...passed]);
   for (const listener of inherited) {
     if (listeners.includes(listener)) continue;

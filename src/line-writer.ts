@@ -233,18 +233,25 @@ export function openLog(path: string, { wary = false } = {}): number {
   const { O_WRONLY, O_APPEND, O_NONBLOCK, O_NOFOLLOW } = constants;
   // Nobody but root can change that answer, or what it is about, before the file is opened.
   const follow = !wary || isLinkOfRoot(path);
-  // A named pipe without a reader would have us wait for one, and hear no signal meanwhile: so it fails with ENXIO.
-  const flags = O_WRONLY | O_APPEND | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW);
+  const flags = O_WRONLY | O_APPEND | (follow ? 0 : O_NOFOLLOW);
   let fd: number;
   try {
-    fd = openOrCreate(path, flags);
+    // A named pipe without a reader would have us wait for one, and hear no signal meanwhile: so it fails with ENXIO.
+    fd = openOrCreate(path, flags | O_NONBLOCK);
   } catch (error) {
     if (follow || errorCode(error) !== 'ELOOP') throw error;
     const reason = 'ELOOP: it is a symbolic link that others than root could have put there';
     throw Object.assign(new Error(reason), { code: 'ELOOP' });
   }
-  if (fstatSync(fd).isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' });
-  return fd;
+  const opened = fstatSync(fd);
+  if (opened.isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' });
+  if (!opened.isFIFO()) return fd;
+  // There is a reader: for one that is slow, writes are to wait.
+  try {
+    return openSync(path, flags);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** In /tmp and the like the kernel refuses even root to create what is there already, as the file of somebody else. */

@@ -2,7 +2,7 @@
  * The file of a log: how it is opened, opened anew after it was moved away, and what takes its place where it cannot be.
  * Knows paths, users and words for what fails; how bytes get there is the business of `line-writer.ts`.
  */
-import { accessSync, closeSync, constants, existsSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isatty } from 'node:tty';
 import { errorCode, UserError } from './errors.ts';
@@ -80,7 +80,8 @@ export class LogFile {
     const left = writer.flushSync();
     const count = linesIn(left.lines);
     if (count === 0 || !writer.isOwnFile) return { rescued: 0, lost: left.lost + count };
-    const instead = new LineWriter(standard[this.#place.flag]);
+    const fd = standard[this.#place.flag];
+    const instead = new LineWriter(unblocked(fd) ?? fd);
     for (const piece of piecesOf(left.lines, instead.most)) instead.writeBytes(piece, linesIn(piece));
     const rest = instead.flushSync();
     const lost = linesIn(rest.lines) + rest.lost;
@@ -102,6 +103,16 @@ export class LogFile {
 }
 
 const standard = { '--error-logfile': 2, '--access-logfile': 1 } as const;
+
+/** The same file or pipe, but so that writes do not wait for who reads; undefined for a socket, which cannot be opened. */
+function unblocked(fd: number): number | undefined {
+  const { O_WRONLY, O_APPEND, O_NONBLOCK } = constants;
+  try {
+    return openSync(`/dev/fd/${fd}`, O_WRONLY | O_APPEND | O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+}
 
 function linesIn(bytes: Buffer): number {
   let count = 0;

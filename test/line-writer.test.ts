@@ -2,7 +2,8 @@
  * Whole lines on their way to a file, a pipe or a full disk, and what becomes of those that are not taken.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -64,6 +65,18 @@ async function assertAllAfterFull(read: () => string, lines: readonly string[]):
     return text.length >= lines.length * 100;
   }, 'all lines');
   assert.equal(text, lines.join(''));
+}
+
+/** Opens a named pipe as soon as it has a reader. */
+async function untilOpen(path: string): Promise<number> {
+  let fd: number | undefined;
+  await until(() => {
+    try {
+      fd = openLog(path);
+    } catch {}
+    return fd !== undefined;
+  }, 'a reader');
+  return fd!;
 }
 
 /** Reads from a pipe until its writer has told that there is room again, and then what it still holds. */
@@ -262,6 +275,22 @@ describe('LineWriter', () => {
     assert.ok(left.lost > 0 && kept.length > 1_000_000);
     assert.deepEqual(writer.flushSync(), { lines: Buffer.alloc(0), lost: 0 });
     closeSync(full);
+  });
+
+  it('waits for the slow reader of a named pipe, rather than lose lines', async (t) => {
+    const directory = temporaryDirectory(t);
+    const [path, out] = [join(directory, 'pipe'), join(directory, 'out')];
+    spawnSync('mkfifo', [path]);
+    const reader = spawn('sh', ['-c', 'exec 3<"$0"; sleep 0.5; cat <&3 >"$1"', path, out]);
+    t.after(() => reader.kill('SIGKILL'));
+    const fd = await untilOpen(path);
+    const writer = new LineWriter(fd, { ownFile: true, onTrouble: () => assert.fail() });
+    const lines = numbered(30_000);
+    for (const line of lines) writer.write(line);
+    assert.deepEqual(writer.flushSync(), { lines: Buffer.alloc(0), lost: 0 });
+    closeSync(fd);
+    await once(reader, 'close');
+    assert.equal(readFileSync(out, 'utf8'), lines.join(''));
   });
 
   it('hands back a line that was cut short from its start', (t) => {

@@ -280,11 +280,11 @@ describe('--check-config', () => {
 
   const bad: [how: string, code: number, reason: RegExp][] = [
     ['plugin', 4, /^fasticorn: .*fails\.mjs failed to start:\nError: broken: plugin\n.* at brokenHere \(/],
-    ['exit', 3, /fails\.mjs: its process exited with code 0 before it was ready\n$/],
+    ['exit', 3, /fails\.mjs: before it was ready, its process exited with code 0\n$/],
     [
       'killed',
       3,
-      /fails\.mjs: its process was ended by SIGKILL, perhaps because memory ran out before it was ready\n$/,
+      /fails\.mjs: before it was ready, its process was ended by SIGKILL, perhaps because memory ran out\n$/,
     ],
     [
       'endless import',

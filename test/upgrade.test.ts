@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   readdirSync,
@@ -107,6 +108,9 @@ describe('An upgrade', () => {
       succeeded(await site.ask('upgrade'));
       assert.deepEqual(owner(), expected);
     }
+    chownSync(site.socket, NOBODY, NOBODY);
+    succeeded(await site.ask('upgrade'));
+    assert.deepEqual(owner(), [NOBODY, NOBODY]);
   });
 
   it('may be asked for by USR2, also through --pid, and need not be waited for', async (t) => {

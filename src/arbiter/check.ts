@@ -27,7 +27,7 @@ export async function checkApp(
 ): Promise<string> {
   const credentials = credentialsOf(config);
   let first: Report | undefined;
-  let late: string | undefined;
+  let late: Promise<string> | undefined;
   const how = await new Promise<WorkerExit>((resolve) => {
     const worker = new WorkerHandle(
       [],
@@ -46,23 +46,22 @@ export async function checkApp(
         },
       },
     );
-    let timer = setTimeout(async () => {
-      late = await whatItDoes(worker);
-      worker.kill();
+    let timer = setTimeout(() => {
+      late = whatItDoes(worker).finally(() => worker.kill());
     }, config.bootTimeout * 1000);
     worker.tell({ type: 'check', app, args, config });
   });
-  if (first?.type === 'ready') return first.shape;
   if (late !== undefined)
     throw new UserError(
-      `${app} is not ready after ${config.bootTimeout} s (--boot-timeout): ${late}`,
+      `${app} is not ready after ${config.bootTimeout} s (--boot-timeout): ${await late}`,
       ExitCode.bootFailed,
     );
+  if (first?.type === 'ready') return first.shape;
   if (first?.type === 'failed') {
     const { stack, message, exitCode } = first;
     throw new UserError(stack ? `${app} failed to start:\n${stack}` : message, exitCode);
   }
-  throw new UserError(`${app}: its process ${describe(how)} before it was ready`, ExitCode.bootFailed);
+  throw new UserError(`${app}: before it was ready, its process ${describe(how)}`, ExitCode.bootFailed);
 }
 
 async function whatItDoes({ pid }: WorkerHandle): Promise<string> {

@@ -33,7 +33,7 @@ export interface Listener {
   /** What a worker needs to know about the socket, but for the number of its own descriptor. */
   readonly inherited: Omit<InheritedSocket, 'fd' | 'key'>;
   /** Who may connect, as the settings asked for it; absent without a path of ours. */
-  readonly access?: Access;
+  readonly access?: Access | undefined;
   /**
    * Makes the socket reachable; to be called once a worker listens. False if it was withdrawn meanwhile.
    *
@@ -134,12 +134,14 @@ export function passedListeners(bind: readonly Address[]): Listener[] {
 /**
  * Takes up sockets that a predecessor has left to this process; those that have lost their names are to be bound anew.
  *
+ * @param onKept called if other settings for who may connect could not be applied.
  * @throws UserError if the settings ask for a user or a group that is not there.
  */
 export function inheritListeners(
   heirlooms: readonly Heirloom[],
   settings: ListenerSettings,
   events: PathEvents,
+  onKept: (path: string, reason: string) => void,
 ): Listener[] {
   return heirlooms.flatMap(({ key, address, fd, spare, access: before }) => {
     let isOpen = true;
@@ -152,9 +154,16 @@ export function inheritListeners(
     const name = SocketPath.inherited(address.path, spare, events);
     if (name) {
       let asBefore = before;
-      return unixListener(name, fd, access, close, () => {
+      // Where it is not known what a socket was given, so it stays.
+      return unixListener(name, fd, before && access, close, () => {
         // Once, and not sooner: until it is published the predecessor may go on with it.
-        if (asBefore) changeAccess(name.spare, asBefore, access);
+        if (!asBefore) return;
+        try {
+          changeAccess(name.spare, name.inode, asBefore, access);
+        } catch (error) {
+          // It serves, which is worth more.
+          onKept(name.path, (error as Error).message);
+        }
         asBefore = undefined;
       });
     }
@@ -214,7 +223,7 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
   if ('error' in socket)
     throw new UserError(`--bind unix:${path}: cannot bind a socket in its directory (${socket.error})`);
   try {
-    giveAccess(bound, access);
+    giveAccess(bound, undefined, access);
     return unixListener(SocketPath.ofBound(path, bound, events), socket.fd, access, () => socket.close());
   } catch (error) {
     socket.close();
@@ -222,11 +231,11 @@ async function openUnix(settings: ListenerSettings, path: string, events: PathEv
   }
 }
 
-/** @param onPublished called whenever it was published; throws the system's error. */
+/** @param onPublished called whenever it was published. */
 function unixListener(
   name: SocketPath,
   fd: number,
-  access: Access,
+  access: Access | undefined,
   close: () => void,
   onPublished = () => {},
 ): Listener {
@@ -243,11 +252,7 @@ function unixListener(
     },
     async publish(replace) {
       if (!(await name.publish(replace))) return false;
-      try {
-        onPublished();
-      } catch (error) {
-        throw accessRefused(name.path, error, access);
-      }
+      onPublished();
       return true;
     },
     check: () => name.check(),

@@ -2,10 +2,11 @@
  * Who may connect to a Unix socket: its mode and its owner, when it is made and when an upgrade brings other settings.
  * Knows what the settings ask for and how a name is given that; which names there are is the business of others.
  */
-import { chmodSync, lchownSync, lstatSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, constants, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config } from '../config/settings.ts';
 import { errorCode, UserError } from '../errors.ts';
+import { type Inode, sameInode } from '../inode.ts';
 import { credentialsOf, groupNumber } from './credentials.ts';
 
 export type AccessSettings = Pick<Config, 'socketMode' | 'socketGroup' | 'user' | 'group'>;
@@ -29,40 +30,56 @@ export function accessOf({ socketMode, socketGroup, ...accounts }: AccessSetting
 }
 
 /**
- * Gives a socket that was just bound what is asked for.
+ * Gives a socket what is asked for, and nothing else.
  *
- * @param name a hidden one of it, that nobody can have replaced.
- * @throws the system's error.
+ * @param name a hidden one of it. Who may write to its directory could have put something else there.
+ * @param inode which socket it is; undefined for one that was just bound.
+ * @throws the system's error; then it is as it was.
  */
-export function giveAccess(name: string, { mode, uid, gid }: Access): void {
-  // The mode first, and only of a socket: chmod(2) follows a link, which a new owner could put there.
-  const made = lstatSync(name);
-  if (!made.isSocket()) throw new Error(`somebody has replaced ${name}`);
-  const before = made.mode & 0o777;
-  if (before !== mode) chmodSync(name, mode);
+export function giveAccess(
+  name: string,
+  inode: Inode | undefined,
+  { mode, uid, gid }: Partial<Access>,
+): void {
+  // Through a descriptor, whose file nobody can replace between the look and the change: chmod(2) follows links.
+  const fd = process.platform === 'linux' ? openSync(name, O_PATH | constants.O_NOFOLLOW) : undefined;
+  const path = fd === undefined ? name : `/proc/self/fd/${fd}`;
   try {
-    if (uid !== undefined || gid !== undefined) lchownSync(name, uid ?? -1, gid ?? -1);
-  } catch (error) {
-    chmodSync(name, before);
-    throw error;
+    const made = statSync(path);
+    if (!made.isSocket() || (inode && !sameInode(made, inode)))
+      throw new Error(`somebody has replaced ${name}`);
+    const before = made.mode & 0o777;
+    if (mode !== undefined && before !== mode) chmodSync(path, mode);
+    try {
+      if (uid !== undefined || gid !== undefined) chownSync(path, uid ?? -1, gid ?? -1);
+    } catch (error) {
+      if (mode !== undefined && before !== mode) chmodSync(path, before);
+      throw error;
+    }
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
+
+/** open(2)'s flag for a descriptor that only stands for a file, a socket too. Node has no name for it. */
+const O_PATH = 0o10000000;
 
 /**
  * Gives a socket that we have inherited what the settings ask for now. What they asked for before as well stays as it is:
  * somebody may have changed it by hand.
  *
- * @throws the system's error.
+ * @throws the system's error; then it is as it was.
  */
-export function changeAccess(name: string, before: Access, after: Access): void {
-  const { uid, gid, mode } = lstatSync(name);
+export function changeAccess(name: string, inode: Inode, before: Access, after: Access): void {
+  const { mode } = after;
   const directory = statSync(dirname(name));
   const ownGroup = directory.mode & 0o2000 ? directory.gid : process.getegid?.();
-  giveAccess(name, {
-    mode: before.mode === after.mode ? mode & 0o777 : after.mode,
-    uid: before.uid === after.uid ? uid : (after.uid ?? process.geteuid?.()),
-    gid: before.gid === after.gid ? gid : (after.gid ?? ownGroup),
-  });
+  const changes = {
+    ...(before.mode === mode ? {} : { mode }),
+    ...(before.uid === after.uid ? {} : { uid: after.uid ?? process.geteuid?.() }),
+    ...(before.gid === after.gid ? {} : { gid: after.gid ?? ownGroup }),
+  };
+  if (Object.keys(changes).length > 0) giveAccess(name, inode, changes);
 }
 
 /** The error for people. */

@@ -348,6 +348,8 @@ export class Connections {
   }
 
   #settle(connection: Connection): void {
+    // Of which it is what was written that counts.
+    if (connection.phase === 'abandoned') return;
     connection.settledBytes = connection.socket.bytesRead;
     // Before that nobody asks: `endIdle` counts from then on at the earliest.
     if (this.#closingSince !== undefined) connection.idleSince = performance.now();
