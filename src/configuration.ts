@@ -221,18 +221,12 @@ function refuseSocketsAsFiles(
     const path = files[name];
     const origin = origins[name];
     if (path === undefined || origin.from === 'default') continue;
-    if (sockets.includes(path) || path === control)
-      throw invalid(
-        name,
-        { value: config[name], origin },
-        `expected a file, but a socket is to be at ${path}`,
-      );
-    if (name !== 'pid' && path === files.pid)
-      throw invalid(
-        name,
-        { value: config[name], origin },
-        `expected another file than that of --pid, ${path}`,
-      );
+    const isSocket = sockets.includes(path) || path === control;
+    if (!isSocket && (name === 'pid' || path !== files.pid)) continue;
+    const expected = isSocket
+      ? `a file, but a socket is to be at ${path}`
+      : `another file than that of --pid, ${path}`;
+    throw invalid(name, { value: config[name], origin }, `expected ${expected}`);
   }
 }
 

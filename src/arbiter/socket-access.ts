@@ -2,7 +2,17 @@
  * Who may connect to a Unix socket: its mode and its owner, when it is made and when an upgrade brings other settings.
  * Knows what the settings ask for and how a name is given that; which names there are is the business of others.
  */
-import { chmodSync, chownSync, closeSync, constants, openSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lchownSync,
+  lstatSync,
+  openSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config } from '../config/settings.ts';
 import { errorCode, UserError } from '../errors.ts';
@@ -43,15 +53,16 @@ export function giveAccess(
 ): void {
   // Through a descriptor, whose file nobody can replace between the look and the change: chmod(2) follows links.
   const fd = process.platform === 'linux' ? openSync(name, O_PATH | constants.O_NOFOLLOW) : undefined;
-  const path = fd === undefined ? name : `/proc/self/fd/${fd}`;
+  // Elsewhere by its name: a link that stands there is at least not followed to look, or to change the owner.
+  const [path, chown] = fd === undefined ? [name, lchownSync] : [`/proc/self/fd/${fd}`, chownSync];
   try {
-    const made = statSync(path);
+    const made = fd === undefined ? lstatSync(name) : fstatSync(fd);
     if (!made.isSocket() || (inode && !sameInode(made, inode)))
       throw new Error(`somebody has replaced ${name}`);
     const before = made.mode & 0o777;
     if (mode !== undefined && before !== mode) chmodSync(path, mode);
     try {
-      if (uid !== undefined || gid !== undefined) chownSync(path, uid ?? -1, gid ?? -1);
+      if (uid !== undefined || gid !== undefined) chown(path, uid ?? -1, gid ?? -1);
     } catch (error) {
       if (mode !== undefined && before !== mode) chmodSync(path, before);
       throw error;
